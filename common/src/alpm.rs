@@ -1,0 +1,18 @@
+//! libalpm, in the version of this machine: version comparison and reading package files.
+
+#[cfg(feature = "libalpm13")]
+use alpm13 as binding;
+#[cfg(all(feature = "libalpm15", not(feature = "libalpm13")))]
+use alpm15 as binding;
+#[cfg(all(feature = "libalpm16", not(any(feature = "libalpm13", feature = "libalpm15"))))]
+use alpm16 as binding;
+
+pub use binding::{Alpm, Package, SigLevel};
+
+use std::cmp::Ordering;
+
+/// Compares two full versions as pacman does, vercmp(8). A missing pkgrel matches every pkgrel.
+#[must_use]
+pub fn vercmp(a: &str, b: &str) -> Ordering {
+    binding::vercmp(a, b)
+}

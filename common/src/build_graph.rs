@@ -1,0 +1,212 @@
+//! `build-graph`: which other orders on the list each order needs.
+//!
+//! One line an order: the pkgbase, then blank-separated `kind:pkgbase` with kind `make`, `run` or `check`. An edge that
+//! was relaxed inside a loop is written `kind~pkgbase` and makes nobody wait. Sorted and derived: always rebuilt with
+//! the list, and when it is lost it is made again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::atomic::{self, FileError};
+use crate::names::PkgBase;
+
+/// What an order needs another one for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// To be built.
+    Make,
+    /// To run, and so to be installed for a build.
+    Run,
+    /// To be tested while it is built.
+    Check,
+}
+
+impl Kind {
+    /// The word in the file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Make => "make",
+            Self::Run => "run",
+            Self::Check => "check",
+        }
+    }
+}
+
+/// Whether an edge makes an order wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Force {
+    /// The order waits.
+    Firm,
+    /// Relaxed inside a loop: nobody waits.
+    Relaxed,
+}
+
+/// One need of an order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Edge {
+    /// What for.
+    pub kind: Kind,
+    /// The order that is needed.
+    pub needs: PkgBase,
+    /// Whether it makes the order wait.
+    pub force: Force,
+}
+
+impl fmt::Display for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = match self.force {
+            Force::Firm => ':',
+            Force::Relaxed => '~',
+        };
+        write!(f, "{}{mark}{}", self.kind.as_str(), self.needs)
+    }
+}
+
+impl FromStr for Edge {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let at = word.find([':', '~']).ok_or_else(|| format!("{word:?} is no edge"))?;
+        let kind = match &word[..at] {
+            "make" => Kind::Make,
+            "run" => Kind::Run,
+            "check" => Kind::Check,
+            other => return Err(format!("{other:?} is no kind of edge")),
+        };
+        let force = if word[at..].starts_with('~') {
+            Force::Relaxed
+        } else {
+            Force::Firm
+        };
+        let needs = word[at + 1..].parse().map_err(|error| format!("{error}"))?;
+        Ok(Self { kind, needs, force })
+    }
+}
+
+/// The needs of every order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BuildGraph {
+    edges: BTreeMap<PkgBase, BTreeSet<Edge>>,
+}
+
+impl BuildGraph {
+    /// Reads the text of the file; what is no line of it is left out and reported.
+    #[must_use]
+    pub fn parse(text: &str) -> (Self, Vec<String>) {
+        let mut graph = Self::default();
+        let mut complaints = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            match parse_line(line) {
+                Ok(None) => {}
+                Ok(Some((pkgbase, edges))) => graph.edges.entry(pkgbase).or_default().extend(edges),
+                Err(error) => complaints.push(format!("build-graph line {}: {error}", index + 1)),
+            }
+        }
+        (graph, complaints)
+    }
+
+    /// Reads the file; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// It exists and cannot be read.
+    pub fn read(path: &Path) -> Result<Option<(Self, Vec<String>)>, FileError> {
+        Ok(atomic::read_text(path)?.map(|text| Self::parse(&text)))
+    }
+
+    /// Replaces the file.
+    ///
+    /// # Errors
+    /// It cannot be written; the old one is then still there.
+    pub fn write(&self, path: &Path) -> Result<(), FileError> {
+        atomic::write(path, self.to_string().as_bytes())
+    }
+
+    /// Adds an order without needs, so that it has a line.
+    pub fn add_order(&mut self, pkgbase: PkgBase) {
+        self.edges.entry(pkgbase).or_default();
+    }
+
+    /// Adds a need.
+    pub fn add_edge(&mut self, pkgbase: PkgBase, edge: Edge) {
+        self.edges.entry(pkgbase).or_default().insert(edge);
+    }
+
+    /// Whether the order has a line.
+    #[must_use]
+    pub fn has_order(&self, pkgbase: &PkgBase) -> bool {
+        self.edges.contains_key(pkgbase)
+    }
+
+    /// The needs of an order; none when it has no line.
+    pub fn edges_of(&self, pkgbase: &PkgBase) -> impl Iterator<Item = &Edge> {
+        self.edges.get(pkgbase).into_iter().flatten()
+    }
+
+    /// All orders with their needs.
+    pub fn orders(&self) -> impl Iterator<Item = (&PkgBase, &BTreeSet<Edge>)> {
+        self.edges.iter()
+    }
+}
+
+fn parse_line(line: &str) -> Result<Option<(PkgBase, Vec<Edge>)>, String> {
+    let mut words = line.split_ascii_whitespace();
+    let Some(pkgbase) = words.next() else {
+        return Ok(None);
+    };
+    let pkgbase = pkgbase.parse().map_err(|error| format!("{error}"))?;
+    let edges = words.map(str::parse).collect::<Result<_, _>>()?;
+    Ok(Some((pkgbase, edges)))
+}
+
+impl fmt::Display for BuildGraph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (pkgbase, edges) in &self.edges {
+            write!(f, "{pkgbase}")?;
+            for edge in edges {
+                write!(f, " {edge}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_graph_is_written_sorted_and_read_back() {
+        let text = "a\nb make:a run~c\nlibsigc++ check:a\n";
+        let (graph, complaints) = BuildGraph::parse(text);
+        assert!(complaints.is_empty(), "{complaints:?}");
+        assert_eq!(graph.to_string(), text);
+        let edge = graph.edges_of(&"b".parse().unwrap()).next_back_edge();
+        assert_eq!(edge.force, Force::Relaxed);
+    }
+
+    #[test]
+    fn a_bad_line_is_reported_and_the_others_are_kept() {
+        let (graph, complaints) = BuildGraph::parse("a make:b\nb love:a\n\nc run:a\n");
+        assert_eq!(complaints.len(), 1);
+        assert!(complaints[0].contains("line 2"), "{complaints:?}");
+        assert_eq!(graph.to_string(), "a make:b\nc run:a\n");
+    }
+
+    trait NextBackEdge {
+        fn next_back_edge(self) -> Edge;
+    }
+
+    impl<'a, I: Iterator<Item = &'a Edge>> NextBackEdge for I {
+        fn next_back_edge(self) -> Edge {
+            self.last().cloned().unwrap()
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The command line and the messages that all tools share.
+//!
+//! stdout carries only the answer; messages go to stderr, one line each, `tool: what: cause`, without control
+//! characters. Usage errors are 64, help and version go to stdout with 0.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser};
+
+use crate::config::{Config, ConfigError, Environment};
+use crate::exit::Failure;
+
+/// Options of every tool.
+#[derive(Debug, Clone, Args)]
+pub struct CommonArgs {
+    /// Read this configuration instead of the default one
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Say more
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Say only what went wrong
+    #[arg(short, long, conflicts_with = "verbose", global = true)]
+    pub quiet: bool,
+}
+
+/// Parses a command line.
+///
+/// # Errors
+/// The exit code to end with: 0 after help or version, 64 after a usage error, which has been printed.
+pub fn parse<T: Parser>(args: impl IntoIterator<Item = OsString>, stdout: &mut dyn Write) -> Result<T, ExitCode> {
+    T::try_parse_from(args).map_err(|error| {
+        if error.use_stderr() {
+            drop(write!(std::io::stderr().lock(), "{error}"));
+            Failure::Usage.into()
+        } else {
+            match write!(stdout, "{error}").and_then(|()| stdout.flush()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => Failure::Io.into(),
+            }
+        }
+    })
+}
+
+/// The environment of this process; what is not UTF-8 is left out. Only `main` calls this.
+#[must_use]
+pub fn environment() -> Environment {
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Errors and warnings.
+    Quiet,
+    /// What changed, too.
+    Normal,
+    /// Details.
+    Verbose,
+}
+
+/// Writes messages of one tool to standard error.
+#[derive(Debug, Clone, Copy)]
+pub struct Messages {
+    tool: &'static str,
+    level: Level,
+}
+
+impl Messages {
+    /// Messages of `tool`, as much as its options want.
+    #[must_use]
+    pub fn new(tool: &'static str, args: &CommonArgs) -> Self {
+        let level = match (args.quiet, args.verbose) {
+            (true, _) => Level::Quiet,
+            (false, 0) => Level::Normal,
+            (false, _) => Level::Verbose,
+        };
+        Self { tool, level }
+    }
+
+    /// An error or a warning: always said.
+    pub fn error(&self, message: impl Display) {
+        self.say(Level::Quiet, &message);
+    }
+
+    /// What happened: not said with `-q`.
+    pub fn note(&self, message: impl Display) {
+        self.say(Level::Normal, &message);
+    }
+
+    /// A detail: said with `-v`.
+    pub fn detail(&self, message: impl Display) {
+        self.say(Level::Verbose, &message);
+    }
+
+    /// What the person can do about the last error.
+    pub fn hint(&self, message: impl Display) {
+        self.say(Level::Quiet, &format_args!("hint: {message}"));
+    }
+
+    fn say(&self, level: Level, message: &dyn Display) {
+        if level <= self.level {
+            let text = one_line(&message.to_string());
+            // There is nobody to tell that stderr is gone.
+            drop(writeln!(std::io::stderr().lock(), "{}: {text}", self.tool));
+        }
+    }
+}
+
+/// Untrusted text on one line, without what a terminal would act on.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.trim_end()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// Loads the configuration and warns of unknown keys.
+///
+/// # Errors
+/// As [`Config::load`].
+pub fn load_config(args: &CommonArgs, environment: &Environment, messages: &Messages) -> Result<Config, ConfigError> {
+    let config = Config::load(args.config.as_deref(), environment)?;
+    for key in config.unknown_keys() {
+        messages.error(format_args!("warning: the configuration key {key} is not known"));
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn untrusted_text_cannot_move_the_cursor_or_begin_a_line() {
+        assert_eq!(one_line("a\u{1b}[2Jb\nroot: c\r\n"), "a [2Jb root: c");
+    }
+}

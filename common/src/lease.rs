@@ -1,0 +1,217 @@
+//! Leases: which builder works on which order, `builders/<name>`, one line a lease.
+//!
+//! A line is the assignment as printed (five fields), then phase, time of lease (Unix), last sign of life (Unix time,
+//! boot id, seconds since boot) and the number of times it was handed out. Written with the build-list lock held. A
+//! lease expires only when wall clock and, within one boot, boot-time clock agree, so a clock that is set forward
+//! frees nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::assignment::Assignment;
+use crate::atomic::{self, FileError};
+use crate::build_list::Order;
+use crate::clock::Now;
+use crate::names::Builder;
+
+/// One order handed to one builder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// What was printed.
+    pub assignment: Assignment,
+    /// What the builder last said that it does: `assigned`, `fetching`, `building` …
+    pub phase: String,
+    /// When it was handed out, Unix time.
+    pub since: u64,
+    /// The last sign of life.
+    pub seen: Now,
+    /// How often it was handed out.
+    pub attempts: u32,
+}
+
+impl Lease {
+    /// A fresh lease.
+    #[must_use]
+    pub fn new(assignment: Assignment, now: &Now) -> Self {
+        Self {
+            assignment,
+            phase: "assigned".to_owned(),
+            since: now.unix,
+            seen: now.clone(),
+            attempts: 1,
+        }
+    }
+
+    /// Whether the builder has been silent for longer than `lease_seconds` (0: never).
+    #[must_use]
+    pub fn is_expired(&self, now: &Now, lease_seconds: u64) -> bool {
+        if lease_seconds == 0 {
+            return false;
+        }
+        let by_wall_clock = now.unix.saturating_sub(self.seen.unix) > lease_seconds;
+        let same_boot = now.boot_id == self.seen.boot_id && now.boot_id != "-";
+        let by_boot_clock = now.boot_seconds.saturating_sub(self.seen.boot_seconds) > lease_seconds;
+        by_wall_clock && (!same_boot || by_boot_clock)
+    }
+}
+
+impl fmt::Display for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Now {
+            unix,
+            boot_id,
+            boot_seconds,
+        } = &self.seen;
+        write!(
+            f,
+            "{} {} {} {unix} {boot_id} {boot_seconds} {}",
+            self.assignment, self.phase, self.since, self.attempts
+        )
+    }
+}
+
+impl FromStr for Lease {
+    type Err = String;
+
+    fn from_str(line: &str) -> Result<Self, String> {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [_, _, _, _, _, phase, since, unix, boot_id, boot_seconds, attempts] = fields[..] else {
+            return Err(format!("a lease has 11 fields, this line {}", fields.len()));
+        };
+        let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text:?} is no whole number"));
+        Ok(Self {
+            assignment: fields[..5].join(" ").parse().map_err(|error| format!("{error}"))?,
+            phase: phase.to_owned(),
+            since: number(since)?,
+            seen: Now {
+                unix: number(unix)?,
+                boot_id: boot_id.to_owned(),
+                boot_seconds: number(boot_seconds)?,
+            },
+            attempts: attempts
+                .parse()
+                .map_err(|_| format!("{attempts:?} is no whole number"))?,
+        })
+    }
+}
+
+/// The directory of leases.
+#[derive(Debug, Clone)]
+pub struct Leases {
+    directory: PathBuf,
+}
+
+impl Leases {
+    /// The leases below this directory, which has to exist.
+    #[must_use]
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    /// The leases of one builder, in the order in which they were handed out; lines that are none are passed over.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn of(&self, builder: &Builder) -> Result<Vec<Lease>, FileError> {
+        let text = atomic::read_text(&self.directory.join(builder))?.unwrap_or_default();
+        Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
+    /// The leases of all builders.
+    ///
+    /// # Errors
+    /// The directory or a file of it cannot be read.
+    pub fn all(&self) -> Result<BTreeMap<Builder, Vec<Lease>>, FileError> {
+        let read = |source| FileError::at("read", &self.directory)(source);
+        let mut leases = BTreeMap::new();
+        for entry in std::fs::read_dir(&self.directory).map_err(read)? {
+            let name = entry.map_err(read)?.file_name();
+            if let Some(builder) = name.to_str().and_then(|name| name.parse::<Builder>().ok()) {
+                let of_builder = self.of(&builder)?;
+                leases.insert(builder, of_builder);
+            }
+        }
+        Ok(leases)
+    }
+
+    /// Replaces the leases of one builder.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, builder: &Builder, leases: &[Lease]) -> Result<(), FileError> {
+        let text: String = leases.iter().map(|lease| format!("{lease}\n")).collect();
+        atomic::write(&self.directory.join(builder), text.as_bytes())
+    }
+
+    /// Ends the leases of one order with these builders.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn end<'a>(&self, order: &Order, builders: impl IntoIterator<Item = &'a Builder>) -> Result<(), FileError> {
+        for builder in builders {
+            let before = self.of(builder)?;
+            let after: Vec<Lease> = before
+                .iter()
+                .filter(|lease| lease.assignment.order != *order)
+                .cloned()
+                .collect();
+            if after.len() < before.len() {
+                self.write(builder, &after)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now(unix: u64, boot: &str, boot_seconds: u64) -> Now {
+        Now {
+            unix,
+            boot_id: boot.to_owned(),
+            boot_seconds,
+        }
+    }
+
+    fn lease(seen: Now) -> Lease {
+        let line = format!("a {} {} core 3", "1".repeat(40), "2".repeat(40));
+        Lease::new(line.parse().unwrap(), &seen)
+    }
+
+    #[test]
+    fn a_lease_is_read_as_it_is_written() {
+        let lease = lease(now(1_000, "b-o-o-t", 50));
+        assert_eq!(lease.to_string().parse::<Lease>().unwrap(), lease);
+    }
+
+    #[test]
+    fn a_lease_expires_only_when_both_clocks_of_one_boot_agree() {
+        let lease = lease(now(1_000, "boot", 50));
+        assert!(!lease.is_expired(&now(1_100, "boot", 150), 100));
+        assert!(lease.is_expired(&now(1_101, "boot", 151), 100));
+        assert!(
+            !lease.is_expired(&now(9_000, "boot", 60), 100),
+            "wall clock set forward"
+        );
+        assert!(!lease.is_expired(&now(500, "boot", 900), 100), "wall clock set back");
+        assert!(lease.is_expired(&now(9_000, "later", 5), 100), "rebooted");
+        assert!(!lease.is_expired(&now(9_000, "later", 5), 0), "leases without end");
+    }
+
+    #[test]
+    fn ending_an_order_keeps_the_other_leases() {
+        let directory = tempfile::tempdir().unwrap();
+        let leases = Leases::new(directory.path().to_owned());
+        let builder: Builder = "eurobuild3".parse().unwrap();
+        let one = lease(now(1, "b", 1));
+        let mut two = one.clone();
+        two.assignment.order.pkgbase = "b".parse().unwrap();
+        leases.write(&builder, &[one.clone(), two.clone()]).unwrap();
+        leases.end(&one.assignment.order, [&builder]).unwrap();
+        assert_eq!(leases.all().unwrap()[&builder], [two]);
+    }
+}

@@ -1,0 +1,30 @@
+//! What two or more of the Portsmith tools need, one concept a module.
+//!
+//! The formats and the agreements between the tools are described in `docs/formats.md`.
+
+#[cfg(not(any(feature = "libalpm13", feature = "libalpm15", feature = "libalpm16")))]
+compile_error!(
+    "choose the libalpm of this machine: --features common/libalpm13 (Debian 12), common/libalpm15 (Debian 13) \
+     or common/libalpm16 (Arch); scripts/cargo does it by itself"
+);
+
+pub mod account;
+pub mod alpm;
+pub mod assignment;
+pub mod atomic;
+pub mod build_graph;
+pub mod build_list;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod exit;
+pub mod interrupt;
+pub mod journal;
+pub mod lease;
+pub mod lock;
+pub mod names;
+pub mod process;
+pub mod sanity;
+pub mod state;
+pub mod version;
+pub mod work_dir;

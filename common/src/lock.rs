@@ -1,0 +1,190 @@
+//! Locks on files in the work directory: flock(2) targets that are never unlinked.
+//!
+//! The only module that uses fs2 (fully qualified: the standard library has methods of the same names). A lock file
+//! holds the pid and command of its last holder, for messages. Lock order: build-list, package-database, sanity-check
+//! (shared); never otherwise, see [`crate::work_dir::WorkDir`].
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+/// How a lock is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// One holder.
+    Exclusive,
+    /// Any number of holders that only read what it guards.
+    Shared,
+}
+
+/// How long to wait for a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Not at all.
+    Never,
+    /// At most so long.
+    Bounded(Duration),
+}
+
+/// A lock that could not be had.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Somebody else holds it.
+    #[error("{} is locked by {holder}", path.display())]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// Pid and command of the holder, as far as known.
+        holder: String,
+    },
+    /// The lock file cannot be opened or locked.
+    #[error("cannot lock {}: {source}", path.display())]
+    Io {
+        /// The lock file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A held lock; dropping it releases it.
+#[derive(Debug)]
+#[must_use = "the lock is released when this is dropped"]
+pub struct Lock {
+    file: File,
+}
+
+/// Pause between two attempts while waiting. flock(2) has no timeout, and a signal handler would be global state.
+const RETRY: Duration = Duration::from_millis(5);
+
+impl Lock {
+    /// Takes the lock at `path`, making the file where it is missing.
+    ///
+    /// # Errors
+    /// [`LockError::Busy`] when patience ends, [`LockError::Io`] for everything else.
+    pub fn acquire(path: &Path, mode: Mode, patience: Patience) -> Result<Self, LockError> {
+        let io = |source| LockError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(io)?;
+        let deadline = match patience {
+            Patience::Never => Instant::now(),
+            Patience::Bounded(time) => Instant::now() + time,
+        };
+        loop {
+            let attempt = match mode {
+                Mode::Exclusive => fs2::FileExt::try_lock_exclusive(&file),
+                Mode::Shared => fs2::FileExt::try_lock_shared(&file),
+            };
+            match attempt {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.raw_os_error() != fs2::lock_contended_error().raw_os_error() => {
+                    return Err(io(error));
+                }
+                Err(_) if Instant::now() >= deadline => {
+                    return Err(LockError::Busy {
+                        path: path.to_owned(),
+                        holder: holder(&mut file),
+                    });
+                }
+                Err(_) => std::thread::sleep(RETRY),
+            }
+        }
+        let lock = Self { file };
+        if mode == Mode::Exclusive {
+            lock.sign();
+        }
+        Ok(lock)
+    }
+
+    /// Writes who holds the lock. For messages only: that it fails (full disk) is no reason not to work.
+    fn sign(&self) {
+        let mut file = &self.file;
+        let command = std::env::args_os()
+            .next()
+            .and_then(|path| {
+                Path::new(&path)
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+            })
+            .unwrap_or_default();
+        let text = format!("{} {command}\n", std::process::id());
+        let written = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(text.as_bytes()));
+        drop(written);
+    }
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.take(200).read_to_string(&mut text));
+    let text = text.trim();
+    if read.is_err() || text.is_empty() {
+        "an unknown process".to_owned()
+    } else {
+        format!("process {text}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_exclusive_holder_is_refused_and_told_who_holds_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("build-list.lock");
+        let held = Lock::acquire(&path, Mode::Exclusive, Patience::Never).unwrap();
+        let error = Lock::acquire(&path, Mode::Exclusive, Patience::Never).unwrap_err();
+        assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+        drop(held);
+        let _again = Lock::acquire(&path, Mode::Exclusive, Patience::Never).unwrap();
+    }
+
+    #[test]
+    fn shared_holders_do_not_exclude_each_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sanity-check.lock");
+        let _one = Lock::acquire(&path, Mode::Shared, Patience::Never).unwrap();
+        let _two = Lock::acquire(&path, Mode::Shared, Patience::Never).unwrap();
+        assert!(matches!(
+            Lock::acquire(&path, Mode::Exclusive, Patience::Never),
+            Err(LockError::Busy { .. })
+        ));
+    }
+
+    #[test]
+    fn threads_on_one_lock_lose_no_update() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = directory.path().join("lock");
+        let counter = directory.path().join("counter");
+        crate::atomic::write(&counter, b"0").unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10 {
+                        let patience = Patience::Bounded(Duration::from_secs(60));
+                        let _held = Lock::acquire(&lock, Mode::Exclusive, patience).unwrap();
+                        let old: u32 = crate::atomic::read_text(&counter).unwrap().unwrap().parse().unwrap();
+                        crate::atomic::write(&counter, (old + 1).to_string().as_bytes()).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(crate::atomic::read_text(&counter).unwrap().unwrap(), "40");
+    }
+}

@@ -1,0 +1,686 @@
+//! Child processes: the only module that starts any.
+//!
+//! A child has an argument vector (never a shell with data in it), an explicit environment (PATH and LANG=C, and what
+//! the caller adds), its own process group, an optional time limit (TERM to the group, a grace time, KILL), both
+//! output streams drained with a limit, and a checked end: a non-zero end is an error with the command, the code or
+//! signal and the last lines.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+use thiserror::Error;
+
+use crate::account::Account;
+use crate::interrupt::Interrupt;
+
+/// How long a process group may take to end after TERM.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often an interrupt is looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// Captured bytes a stream, unless told otherwise; more is counted and dropped.
+const CAPTURE_LIMIT: usize = 16 << 20;
+
+/// A child that did not do what it was started for.
+#[derive(Debug, Error)]
+#[error("{command}: {cause}")]
+pub struct ProcessError {
+    /// The argument vector, joined for reading.
+    pub command: String,
+    /// What happened.
+    pub cause: Cause,
+}
+
+/// Why a child failed.
+#[derive(Debug, Error)]
+pub enum Cause {
+    /// It could not be started or waited for.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It ended with a code other than 0.
+    #[error("exit code {code}{}", last_lines(.tail))]
+    Code {
+        /// The exit code.
+        code: i32,
+        /// The last lines that it wrote.
+        tail: String,
+    },
+    /// A signal ended it.
+    #[error("ended by signal {signal}{}", last_lines(.tail))]
+    Signal {
+        /// The signal's number.
+        signal: i32,
+        /// The last lines that it wrote.
+        tail: String,
+    },
+    /// It took longer than its limit and was ended.
+    #[error("ended after its time limit of {} s{}", .limit.as_secs(), last_lines(.tail))]
+    Timeout {
+        /// The limit.
+        limit: Duration,
+        /// The last lines that it wrote.
+        tail: String,
+    },
+    /// This process was asked to end, and ended the child.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+fn last_lines(tail: &str) -> String {
+    if tail.is_empty() {
+        String::new()
+    } else {
+        format!(": {tail}")
+    }
+}
+
+/// What a child reads as its standard input.
+#[derive(Debug)]
+pub enum Input {
+    /// Nothing.
+    Null,
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// An open file.
+    File(File),
+    /// What this process reads.
+    Inherit,
+}
+
+/// Where the output of a child goes.
+pub enum Output {
+    /// Kept, up to a limit, for [`Finished`].
+    Capture,
+    /// Both streams into one file as they come, up to so many bytes; a line in the file says where it was cut.
+    Log(File, u64),
+    /// To standard error of this process, both streams: stdout is for the answer.
+    ToStderr,
+    /// Standard output and error of this process.
+    Inherit,
+}
+
+/// A child process to be started.
+pub struct Command {
+    argv: Vec<OsString>,
+    environment: BTreeMap<OsString, OsString>,
+    directory: Option<PathBuf>,
+    input: Input,
+    output: Output,
+    timeout: Option<Duration>,
+    account: Option<Account>,
+    interrupt: Option<Interrupt>,
+}
+
+/// A child that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to standard output, when captured.
+    pub stdout: Vec<u8>,
+    /// What it wrote to standard error, when captured.
+    pub stderr: Vec<u8>,
+}
+
+impl Finished {
+    /// Standard output as text without the last newline.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let text = String::from_utf8_lossy(&self.stdout);
+        text.strip_suffix('\n').unwrap_or(&text).to_owned()
+    }
+}
+
+impl Command {
+    /// A child that runs `program`, looked up in PATH.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        let mut environment = BTreeMap::new();
+        if let Some(path) = std::env::var_os("PATH") {
+            environment.insert("PATH".into(), path);
+        }
+        environment.insert("LANG".into(), "C".into());
+        Self {
+            argv: vec![program.as_ref().to_owned()],
+            environment,
+            directory: None,
+            input: Input::Null,
+            output: Output::Capture,
+            timeout: None,
+            account: None,
+            interrupt: None,
+        }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.argv.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<I: IntoIterator<Item: AsRef<OsStr>>>(mut self, arguments: I) -> Self {
+        self.argv.extend(arguments.into_iter().map(|a| a.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable of the child's environment.
+    #[must_use]
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment
+            .insert(key.as_ref().to_owned(), value.as_ref().to_owned());
+        self
+    }
+
+    /// Empties the child's environment, PATH included.
+    #[must_use]
+    pub fn env_clear(mut self) -> Self {
+        self.environment.clear();
+        self
+    }
+
+    /// Sets the working directory.
+    #[must_use]
+    pub fn directory(mut self, path: impl AsRef<Path>) -> Self {
+        self.directory = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Sets what the child reads; nothing by default.
+    #[must_use]
+    pub fn input(mut self, input: Input) -> Self {
+        self.input = input;
+        self
+    }
+
+    /// Sets where its output goes; captured by default.
+    #[must_use]
+    pub fn output(mut self, output: Output) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// Ends the child's process group after so long; never by default.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// Runs the child as another account, without supplementary groups. Only root can.
+    #[must_use]
+    pub fn account(mut self, account: Option<&Account>) -> Self {
+        self.account = account.cloned();
+        self
+    }
+
+    /// Ends the child when the interrupt is raised.
+    #[must_use]
+    pub fn interrupt(mut self, interrupt: &Interrupt) -> Self {
+        self.interrupt = Some(interrupt.clone());
+        self
+    }
+
+    /// Runs the child to its end; a non-zero end is an error.
+    ///
+    /// # Errors
+    /// Every end but exit code 0.
+    pub fn run(self) -> Result<Finished, ProcessError> {
+        let command = self.to_string();
+        let finished = self.wait()?;
+        let tail = || {
+            let stream = if finished.stderr.is_empty() {
+                &finished.stdout
+            } else {
+                &finished.stderr
+            };
+            tail(stream)
+        };
+        let cause = match (finished.status.code(), finished.status.signal()) {
+            (Some(0), _) => return Ok(finished),
+            (Some(code), _) => Cause::Code { code, tail: tail() },
+            (None, signal) => Cause::Signal {
+                signal: signal.unwrap_or(0),
+                tail: tail(),
+            },
+        };
+        Err(ProcessError { command, cause })
+    }
+
+    /// Runs the child to its end, whatever that is; the caller looks at the status.
+    ///
+    /// # Errors
+    /// It cannot be started, its time limit ends or this process is interrupted.
+    pub fn wait(self) -> Result<Finished, ProcessError> {
+        let command = self.to_string();
+        self.spawn()?.wait().map_err(|cause| ProcessError { command, cause })
+    }
+
+    /// Starts the child and returns at once.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn spawn(self) -> Result<Child, ProcessError> {
+        let command = self.to_string();
+        self.start().map_err(|source| ProcessError {
+            command,
+            cause: Cause::Io(source),
+        })
+    }
+
+    fn start(self) -> io::Result<Child> {
+        #[expect(clippy::disallowed_methods, reason = "this is the module that starts children")]
+        let mut command = std::process::Command::new(&self.argv[0]);
+        command
+            .args(&self.argv[1..])
+            .env_clear()
+            .envs(&self.environment)
+            .process_group(0);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        if let Some(account) = &self.account {
+            command.uid(account.uid).gid(account.gid);
+        }
+        let mut bytes = None;
+        command.stdin(match self.input {
+            Input::Null => Stdio::null(),
+            Input::File(file) => Stdio::from(file),
+            Input::Inherit => Stdio::inherit(),
+            Input::Bytes(content) => {
+                bytes = Some(content);
+                Stdio::piped()
+            }
+        });
+        let sink = match self.output {
+            Output::Inherit => None,
+            Output::ToStderr => {
+                command.stdout(Stdio::from(io::stderr().lock_as_file()?));
+                None
+            }
+            Output::Capture => {
+                command.stdout(Stdio::piped()).stderr(Stdio::piped());
+                Some(Sink::capture())
+            }
+            Output::Log(file, limit) => {
+                command.stdout(Stdio::piped()).stderr(Stdio::piped());
+                Some(Sink::log(file, limit))
+            }
+        };
+        let mut child = command.spawn()?;
+        let writer = match (bytes, child.stdin.take()) {
+            (Some(bytes), Some(stdin)) => Some(std::thread::spawn(move || feed(stdin, &bytes))),
+            _ => None,
+        };
+        let (stdout, stderr) = match sink {
+            Some((out, err)) => (
+                child.stdout.take().map(|stream| drain(stream, out)),
+                child.stderr.take().map(|stream| drain(stream, err)),
+            ),
+            None => (None, None),
+        };
+        Ok(Child {
+            ended: watch(&child),
+            child,
+            writer,
+            stdout,
+            stderr,
+            timeout: self.timeout,
+            started: Instant::now(),
+            interrupt: self.interrupt,
+            reaped: false,
+        })
+    }
+}
+
+impl std::fmt::Display for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, argument) in self.argv.iter().enumerate() {
+            if index > 0 {
+                f.write_str(" ")?;
+            }
+            f.write_str(&argument.to_string_lossy())?;
+        }
+        Ok(())
+    }
+}
+
+/// Standard error of this process as a file of its own, for a child's standard output.
+trait AsOwnFile {
+    fn lock_as_file(&self) -> io::Result<File>;
+}
+
+impl AsOwnFile for io::Stderr {
+    fn lock_as_file(&self) -> io::Result<File> {
+        use std::os::fd::AsFd;
+        Ok(File::from(self.as_fd().try_clone_to_owned()?))
+    }
+}
+
+/// A running child. Dropping it ends its process group.
+pub struct Child {
+    child: std::process::Child,
+    ended: Receiver<()>,
+    writer: Option<JoinHandle<()>>,
+    stdout: Option<JoinHandle<Vec<u8>>>,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+    timeout: Option<Duration>,
+    started: Instant,
+    interrupt: Option<Interrupt>,
+    reaped: bool,
+}
+
+/// Why waiting went on no longer.
+enum Verdict {
+    Ended,
+    TimedOut(Duration),
+    Interrupted,
+}
+
+impl Child {
+    /// The process id, which is also that of its group.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.reaped && matches!(self.ended.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// The time limit ends or this process is interrupted; the whole group is then ended.
+    pub fn wait(mut self) -> Result<Finished, Cause> {
+        let verdict = self.watch();
+        if !matches!(verdict, Verdict::Ended) {
+            self.end_group();
+        }
+        let status = self.child.wait()?;
+        self.reaped = true;
+        let stdout = self.collect(Stream::Stdout);
+        let stderr = self.collect(Stream::Stderr);
+        if let Some(writer) = self.writer.take() {
+            drop(writer.join());
+        }
+        match verdict {
+            Verdict::Ended => Ok(Finished { status, stdout, stderr }),
+            Verdict::TimedOut(limit) => Err(Cause::Timeout {
+                limit,
+                tail: tail(if stderr.is_empty() { &stdout } else { &stderr }),
+            }),
+            Verdict::Interrupted => Err(Cause::Interrupted),
+        }
+    }
+
+    fn watch(&self) -> Verdict {
+        loop {
+            let left = self.timeout.map(|limit| limit.saturating_sub(self.started.elapsed()));
+            let step = match (&self.interrupt, left) {
+                (None, None) => Duration::from_secs(3600),
+                (Some(_), None) => TICK,
+                (None, Some(left)) => left,
+                (Some(_), Some(left)) => left.min(TICK),
+            };
+            match self.ended.recv_timeout(step) {
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return Verdict::Ended,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.interrupt.as_ref().is_some_and(Interrupt::is_raised) {
+                return Verdict::Interrupted;
+            }
+            match self.timeout {
+                Some(limit) if self.started.elapsed() >= limit => return Verdict::TimedOut(limit),
+                _ => {}
+            }
+        }
+    }
+
+    /// TERM to the group, a grace time, then KILL.
+    fn end_group(&self) {
+        self.signal(Signal::SIGTERM);
+        if self.ended.recv_timeout(GRACE) == Err(RecvTimeoutError::Timeout) {
+            self.signal(Signal::SIGKILL);
+        }
+    }
+
+    /// Sends a signal to the process group. That it is gone already is no error.
+    pub fn signal(&self, signal: Signal) {
+        if let Ok(pid) = i32::try_from(self.child.id()) {
+            killpg(Pid::from_raw(pid), signal).ok();
+        }
+    }
+
+    /// What a stream delivered. Processes that outlive their leader would hold the pipe open: they are ended.
+    fn collect(&mut self, stream: Stream) -> Vec<u8> {
+        let handle = match stream {
+            Stream::Stdout => self.stdout.take(),
+            Stream::Stderr => self.stderr.take(),
+        };
+        let Some(handle) = handle else {
+            return Vec::new();
+        };
+        let deadline = Instant::now() + GRACE;
+        while !handle.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if !handle.is_finished() {
+            self.signal(Signal::SIGKILL);
+        }
+        handle.join().unwrap_or_default()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.end_group();
+            drop(self.child.wait());
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// Tells when the child has ended without reaping it, so that its group can be signalled safely until then.
+fn watch(child: &std::process::Child) -> Receiver<()> {
+    let (sender, receiver) = channel();
+    let pid = i32::try_from(child.id()).map(Pid::from_raw);
+    std::thread::spawn(move || {
+        if let Ok(pid) = pid {
+            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+            while waitid(Id::Pid(pid), flags) == Err(nix::Error::EINTR) {}
+        }
+        sender.send(()).ok();
+    });
+    receiver
+}
+
+fn feed(mut stdin: ChildStdin, bytes: &[u8]) {
+    // A child that does not read to the end is no error: its own end tells.
+    drop(stdin.write_all(bytes));
+}
+
+/// Where a drained stream goes.
+enum Sink {
+    Capture(Vec<u8>),
+    Log(Arc<Mutex<Log>>),
+}
+
+struct Log {
+    file: File,
+    left: u64,
+    is_cut: bool,
+}
+
+impl Sink {
+    fn capture() -> (Self, Self) {
+        (Self::Capture(Vec::new()), Self::Capture(Vec::new()))
+    }
+
+    fn log(file: File, limit: u64) -> (Self, Self) {
+        let log = Arc::new(Mutex::new(Log {
+            file,
+            left: limit,
+            is_cut: false,
+        }));
+        (Self::Log(Arc::clone(&log)), Self::Log(log))
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Capture(buffer) => {
+                let room = CAPTURE_LIMIT.saturating_sub(buffer.len());
+                buffer.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+            Self::Log(log) => log.lock().unwrap_or_else(PoisonError::into_inner).write(bytes),
+        }
+    }
+}
+
+impl Log {
+    fn write(&mut self, bytes: &[u8]) {
+        let room = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let kept = &bytes[..bytes.len().min(room)];
+        self.left -= kept.len() as u64;
+        let mut written = self.file.write_all(kept);
+        if kept.len() < bytes.len() && !self.is_cut {
+            self.is_cut = true;
+            written = written.and_then(|()| self.file.write_all(b"\n==> log cut here: its size limit is reached\n"));
+        }
+        // A full disk must not stop the draining, or the child would hang.
+        drop(written);
+    }
+}
+
+fn drain(mut stream: impl Read + Send + 'static, mut sink: Sink) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 16 << 10];
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => sink.take(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        match sink {
+            Sink::Capture(bytes) => bytes,
+            Sink::Log(_) => Vec::new(),
+        }
+    })
+}
+
+/// The last lines of an output, on one line.
+fn tail(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(3)..].join(" / ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        Command::new("sh").arg("-c").arg(script)
+    }
+
+    #[test]
+    fn output_of_both_streams_is_captured() {
+        let finished = shell("echo out; echo err >&2").run().unwrap();
+        assert_eq!(finished.text(), "out");
+        assert_eq!(finished.stderr, b"err\n");
+    }
+
+    #[test]
+    fn a_non_zero_end_is_an_error_that_names_command_code_and_last_lines() {
+        let error = shell("echo one; echo bad luck >&2; exit 3")
+            .run()
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("sh -c") && error.contains("exit code 3") && error.contains("bad luck"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_signal_is_told_apart_from_a_code() {
+        let error = shell("kill -9 $$").run().unwrap_err();
+        assert!(matches!(error.cause, Cause::Signal { signal: 9, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_command_that_does_not_exist_is_named() {
+        let error = Command::new("no-such-command-here").run().unwrap_err().to_string();
+        assert!(error.contains("no-such-command-here"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_is_explicit() {
+        let finished = Command::new("env").env("A", "b").run().unwrap();
+        let names: Vec<&str> = finished
+            .stdout
+            .split(|c| *c == b'\n')
+            .filter_map(|line| std::str::from_utf8(line).ok()?.split_once('='))
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+    }
+
+    #[test]
+    fn the_whole_group_ends_with_the_time_limit() {
+        let directory = tempfile::tempdir().unwrap();
+        let marker = directory.path().join("alive");
+        let script = format!("(sleep 1; : > {}) & sleep 60", marker.display());
+        let error = shell(&script).timeout(Duration::from_millis(100)).run().unwrap_err();
+        assert!(matches!(error.cause, Cause::Timeout { .. }), "{error}");
+        std::thread::sleep(Duration::from_millis(1200));
+        assert!(!marker.exists());
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_child() {
+        let interrupt = Interrupt::new();
+        let child = shell("sleep 60").interrupt(&interrupt).spawn().unwrap();
+        interrupt.raise();
+        assert!(matches!(child.wait(), Err(Cause::Interrupted)));
+    }
+
+    #[test]
+    fn a_log_is_cut_at_its_limit_with_a_mark() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let log = Output::Log(File::create(&path).unwrap(), 10);
+        shell("yes | head -c 100000").output(log).run().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("y\ny\ny\ny\ny\n\n==>") && text.len() < 100, "{text}");
+    }
+
+    #[test]
+    fn input_larger_than_a_pipe_is_fed_while_output_is_drained() {
+        let bytes = vec![b'x'; 1 << 20];
+        let finished = Command::new("cat").input(Input::Bytes(bytes.clone())).run().unwrap();
+        assert_eq!(finished.stdout, bytes);
+    }
+}

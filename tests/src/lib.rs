@@ -1,0 +1,1 @@
+//! The testkit: what the tests of several tools share.
