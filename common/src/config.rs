@@ -29,6 +29,7 @@ const KEYS: &[&str] = &[
     "builder_name",
     "chroot_dir",
     "customization_repo",
+    "gnupg_home",
     "grace_seconds",
     "keyring",
     "lease_seconds",

@@ -1,1 +1,5 @@
 //! The testkit: what the tests of several tools share.
+
+pub mod gpg;
+pub mod package;
+pub mod tools;
