@@ -280,6 +280,21 @@ impl Command {
         })
     }
 
+    /// Replaces this process by the program, with the streams that this process has; returns only when that fails.
+    pub fn exec(self) -> ProcessError {
+        let command = self.to_string();
+        #[expect(clippy::disallowed_methods, reason = "this is the module that starts children")]
+        let source = std::process::Command::new(&self.argv[0])
+            .args(&self.argv[1..])
+            .env_clear()
+            .envs(&self.environment)
+            .exec();
+        ProcessError {
+            command,
+            cause: Cause::Io(source),
+        }
+    }
+
     fn start(self) -> io::Result<Child> {
         #[expect(clippy::disallowed_methods, reason = "this is the module that starts children")]
         let mut command = std::process::Command::new(&self.argv[0]);
