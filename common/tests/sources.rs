@@ -1,5 +1,7 @@
 //! The packaging sources, with real clones of real git repositories.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod fixture;
 
 use std::fs;
