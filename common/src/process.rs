@@ -116,6 +116,8 @@ pub enum Output {
     Log(File, u64),
     /// To standard error of this process, both streams: stdout is for the answer.
     ToStderr,
+    /// Standard output into this file or pipe, standard error to that of this process.
+    Stdout(File),
     /// Standard output and error of this process.
     Inherit,
 }
@@ -333,6 +335,10 @@ impl Command {
             Output::Inherit => None,
             Output::ToStderr => {
                 command.stdout(Stdio::from(io::stderr().lock_as_file()?));
+                None
+            }
+            Output::Stdout(file) => {
+                command.stdout(Stdio::from(file));
                 None
             }
             Output::Capture => {
