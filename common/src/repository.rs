@@ -27,7 +27,6 @@ mod entry;
 mod pool;
 mod publish;
 mod recovery;
-mod relation;
 mod signing;
 mod transaction;
 
@@ -40,7 +39,6 @@ pub use class::{Class, Classes};
 pub use commit::Commit;
 pub use entry::{Entry, EntryError};
 pub use publish::PublishError;
-pub use relation::{Comparison, Relation};
 pub use transaction::{NewPackage, Transaction};
 
 use crate::archive::ArchiveError;

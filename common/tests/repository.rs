@@ -1,5 +1,7 @@
 //! The repository engine with real repo-add, gpg and pacman.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic, as tests do")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,9 +15,9 @@ use common::package::PackageFile;
 use common::process::Command;
 use common::repository::{Commit, NewPackage, Repositories, RepositoryError};
 use tempfile::TempDir;
-use testkit::gpg::GpgHome;
+use testkit::keys::GpgHome;
+use testkit::need;
 use testkit::package::PackageSpec;
-use testkit::tools;
 
 const NOW: u64 = 1_800_000_000;
 
@@ -124,11 +126,12 @@ fn many_fields() -> Vec<PackageSpec> {
 
 #[test]
 fn databases_say_field_by_field_what_repo_add_says() {
-    if !tools::are_there(&["repo-add", "bsdtar", "gpg"]) {
+    if !need::programs(&["repo-add", "bsdtar", "gpg"]) {
         return;
     }
     let house = House::new();
-    let key = GpgHome::new("packager").unwrap();
+    let home = GpgHome::new();
+    home.make_key("packager");
     let theirs = house.directory.path().join("theirs");
     fs::create_dir(&theirs).unwrap();
     let mut transaction = house.repositories.transaction();
@@ -136,7 +139,7 @@ fn databases_say_field_by_field_what_repo_add_says() {
     for (index, spec) in many_fields().iter().enumerate() {
         let mut package = house.package(spec);
         if index == 0 {
-            package.signature = Some(key.sign(&package.file.path).unwrap());
+            package.signature = Some(sign(&home, &package.file.path));
             fs::copy(
                 package.signature.as_ref().unwrap(),
                 theirs.join(format!("{}.sig", spec.file_name())),
@@ -296,7 +299,7 @@ fn a_generation_that_nobody_published_is_removed_and_one_that_was_begun_is_compl
 
 #[test]
 fn what_repo_add_and_repo_remove_did_is_taken_in_and_the_links_come_back() {
-    if !tools::are_there(&["repo-add", "repo-remove"]) {
+    if !need::programs(&["repo-add", "repo-remove"]) {
         return;
     }
     let house = House::new();
@@ -333,15 +336,12 @@ fn what_repo_add_and_repo_remove_did_is_taken_in_and_the_links_come_back() {
 
 #[test]
 fn pacman_reads_signed_databases_and_sees_each_change() {
-    if !tools::are_there(&["pacman", "fakeroot", "gpg", "repo-add"]) {
+    if !need::programs(&["pacman", "fakeroot", "gpg", "repo-add"]) {
         return;
     }
-    let key = GpgHome::new("master").unwrap();
-    let house = House::with(&format!(
-        "repo_key={}\ngnupg_home='{}'\n",
-        key.fingerprint(),
-        key.path().display()
-    ));
+    let home = GpgHome::new();
+    let key = home.make_key("master");
+    let house = House::with(&format!("repo_key={key}\ngpg_home='{}'\n", home.path().display()));
     house.add("core", &PackageSpec::new("a", "1-1"));
     assert!(house.path("core").join("core.db.sig").exists());
     let root = house.directory.path().join("root");
@@ -350,7 +350,7 @@ fn pacman_reads_signed_databases_and_sees_each_change() {
     let text = format!(
         "[options]\nArchitecture = x86_64\nSigLevel = Required DatabaseRequired\nGPGDir = {}\n\
          [core]\nServer = file://{}\n",
-        key.path().display(),
+        home.path().display(),
         house.path("core").display()
     );
     put(&conf, text.as_bytes());
@@ -399,6 +399,13 @@ fn the_publish_command_gets_the_changed_paths_and_a_failure_is_not_lost() {
     fs::remove_file(&told).unwrap();
     house.repositories.publish().unwrap();
     assert!(!told.exists(), "nothing is left to tell");
+}
+
+fn sign(home: &GpgHome, file: &Path) -> PathBuf {
+    let signature = PathBuf::from(format!("{}.sig", file.display()));
+    let (file, made) = (file.to_str().unwrap(), signature.to_str().unwrap());
+    home.gpg(&["--yes", "--output", made, "--detach-sign", file]);
+    signature
 }
 
 /// A file that was there before, or that somebody else made.
