@@ -92,8 +92,20 @@ impl Pacman {
             .args(["--clearenv", "--setenv", "LANG", "C.UTF-8", "--setenv", "PATH"])
             .arg("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .args(["pacman", "--noconfirm", "--noprogressbar", "--color", "never"])
-            .args(["--root", "/chroot", "--dbpath", "/chroot/var/lib/pacman", "--config", "/pacman.conf"])
-            .args(["--hookdir", "/chroot/etc/pacman.d/hooks", "--logfile", "/chroot/var/log/pacman.log"])
+            .args([
+                "--root",
+                "/chroot",
+                "--dbpath",
+                "/chroot/var/lib/pacman",
+                "--config",
+                "/pacman.conf",
+            ])
+            .args([
+                "--hookdir",
+                "/chroot/etc/pacman.d/hooks",
+                "--logfile",
+                "/chroot/var/log/pacman.log",
+            ])
             .args(["--gpgdir", "/gnupg", "--cachedir", "/cache"])
             .interrupt(&self.interrupt)
             .output(Output::ToStderr);
@@ -142,7 +154,11 @@ impl Pacman {
 
     /// The dependencies that nothing installed satisfies.
     pub(crate) fn missing(&self, root: &Path, dependencies: &[String]) -> Result<Vec<String>> {
-        let command = self.command(root, CommonCache::Used).arg("-T").arg("--").args(dependencies);
+        let command = self
+            .command(root, CommonCache::Used)
+            .arg("-T")
+            .arg("--")
+            .args(dependencies);
         query("pacman -T", command)
     }
 

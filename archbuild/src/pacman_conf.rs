@@ -202,7 +202,11 @@ mod tests {
             "[options]\nArchitecture = i686\n[options]\nSigLevel = Required\n[core]\nServer = u\n"
         );
         let text = "[options]\nArchitecture = x86_64 x86_64_v3\n";
-        assert!(conf(text).for_host("x86_64").starts_with("[options]\nArchitecture = x86_64 x86_64_v3\n"));
+        assert!(
+            conf(text)
+                .for_host("x86_64")
+                .starts_with("[options]\nArchitecture = x86_64 x86_64_v3\n")
+        );
     }
 
     #[test]
@@ -215,7 +219,8 @@ mod tests {
 
     #[test]
     fn only_constant_directories_of_local_servers_are_named() {
-        let text = "[a]\nServer = file:///srv/repo-$arch/$repo\n[b]\nServer = https://host/$repo\n[c]\nServer = file:///opt/c";
+        let text =
+            "[a]\nServer = file:///srv/repo-$arch/$repo\n[b]\nServer = https://host/$repo\n[c]\nServer = file:///opt/c";
         assert_eq!(
             conf(text).local_directories(),
             BTreeSet::from(["/opt/c".into(), "/srv".into()])

@@ -105,7 +105,12 @@ impl Settings {
 }
 
 fn personal_directory(environment: &Environment) -> Option<PathBuf> {
-    let absolute = |name| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name| {
+        environment
+            .get(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     Some(cache.join("portsmith"))
 }
