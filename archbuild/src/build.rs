@@ -74,7 +74,9 @@ impl Build<'_, '_> {
         let info = self.read_pkgbuild(arch)?;
         let missing = pacman.missing(&root, &info.wanted(self.task.check))?;
         if !missing.is_empty() {
-            self.session.messages.detail(format_args!("installing {}", missing.join(" ")));
+            self.session
+                .messages
+                .detail(format_args!("installing {}", missing.join(" ")));
             pacman.install(&root, &missing).context(Class::Dependencies)?;
         }
         Ok(info)
@@ -93,18 +95,20 @@ impl Build<'_, '_> {
         let command = self
             .makepkg(Network::None, Sources::ReadOnly, &["--printsrcinfo"])
             .output(Output::Capture);
-        let read = command
-            .run()
-            .map_err(|error| match error.cause {
-                Cause::Timeout { .. } => anyhow!("the PKGBUILD is still being read").context(Class::Limit),
-                cause => anyhow!("the PKGBUILD cannot be read: {cause}").context(Class::Failed),
-            })?;
+        let read = command.run().map_err(|error| match error.cause {
+            Cause::Timeout { .. } => anyhow!("the PKGBUILD is still being read").context(Class::Limit),
+            cause => anyhow!("the PKGBUILD cannot be read: {cause}").context(Class::Failed),
+        })?;
         SrcInfo::parse(&String::from_utf8_lossy(&read.stdout), arch).context(Class::Failed)
     }
 
     /// Fetches, verifies, extracts and prepares sources. The cache is ours until it is dropped.
     fn make_sources_ready(&mut self, pkgbase: &PkgBase) -> Result<Option<SourceCache>> {
-        let below = self.task.srcdest.clone().unwrap_or_else(|| self.session.layout.sources());
+        let below = self
+            .task
+            .srcdest
+            .clone()
+            .unwrap_or_else(|| self.session.layout.sources());
         let cache = match SourceCache::borrow(&below, pkgbase) {
             Ok(cache) => cache,
             Err(error) => {
@@ -144,7 +148,9 @@ impl Build<'_, '_> {
         for entry in entries {
             argv.push(PathBuf::from(PGP_KEYS).join(entry?.file_name()).into());
         }
-        let command = self.sandbox.command(User::Builder, Network::None, Sources::ReadOnly, argv);
+        let command = self
+            .sandbox
+            .command(User::Builder, Network::None, Sources::ReadOnly, argv);
         if let Err(error) = crate::pacman::run("gpg --import", command) {
             self.session.messages.error(format_args!("warning: {error:#}"));
         }

@@ -59,7 +59,9 @@ pub(crate) enum Action {
     )]
     Build(BuildArgs),
     /// Run a command in a working copy that is thrown away
-    #[command(long_about = "Run a command in a working copy that is thrown away.\n\nExample: archbuild run -- gcc --version")]
+    #[command(
+        long_about = "Run a command in a working copy that is thrown away.\n\nExample: archbuild run -- gcc --version"
+    )]
     Run(RunArgs),
     /// Remove what killed builds left behind
     Clean(CleanArgs),

@@ -158,6 +158,8 @@ mod tests {
     #[test]
     fn root_of_the_machine_is_told_apart_from_root_of_a_namespace() {
         assert!(maps_root_to_root("         0          0 4294967295\n"));
-        assert!(!maps_root_to_root("         0        999          1\n         1     100000      65536\n"));
+        assert!(!maps_root_to_root(
+            "         0        999          1\n         1     100000      65536\n"
+        ));
     }
 }

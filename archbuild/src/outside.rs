@@ -52,12 +52,7 @@ impl Outside<'_> {
     }
 
     /// Builds, and puts the packages into `destination` when all went well.
-    pub(crate) fn build(
-        &self,
-        task: Task,
-        payload: &Payload,
-        destination: &Path,
-    ) -> Result<(Class, Vec<FileName>)> {
+    pub(crate) fn build(&self, task: Task, payload: &Payload, destination: &Path) -> Result<(Class, Vec<FileName>)> {
         self.carry_out(task, payload, &Answer::Packages(destination))
     }
 
@@ -82,20 +77,16 @@ impl Outside<'_> {
         match result? {
             (Some(class), names) => Ok((class, names)),
             (None, _) => {
-                self.messages
-                    .hint("archbuild needs unshare of util-linux 2.38, newuidmap, and ranges in /etc/subuid and /etc/subgid");
+                self.messages.hint(
+                    "archbuild needs unshare of util-linux 2.38, newuidmap, and ranges in /etc/subuid and /etc/subgid",
+                );
                 bail!("the process in the user namespace ended without an answer")
             }
         }
     }
 
     /// One process inside, from its start to its end.
-    fn start_inside(
-        &self,
-        task: Task,
-        payload: &Payload,
-        answer: &Answer,
-    ) -> Result<(Option<Class>, Vec<FileName>)> {
+    fn start_inside(&self, task: Task, payload: &Payload, answer: &Answer) -> Result<(Option<Class>, Vec<FileName>)> {
         let (input, to_inside) = io::pipe()?;
         let (from_inside, output) = io::pipe()?;
         let child = self
@@ -145,9 +136,7 @@ impl Outside<'_> {
                 return Err(error);
             }
             let names = match (class, answer, products) {
-                (Some(Class::Done), Answer::Packages(directory), Some(Ok(products))) => {
-                    products?.publish(directory)?
-                }
+                (Some(Class::Done), Answer::Packages(directory), Some(Ok(products))) => products?.publish(directory)?,
                 _ => Vec::new(),
             };
             Ok((class, names))

@@ -157,7 +157,10 @@ mod tests {
         receive(stream.as_slice(), to.path()).unwrap();
         let start = to.path().join(START);
         assert_eq!(fs::read_to_string(start.join("PKGBUILD")).unwrap(), "pkgname=x\n");
-        assert_eq!(fs::metadata(start.join("tool.sh")).unwrap().permissions().mode() & 0o111, 0o111);
+        assert_eq!(
+            fs::metadata(start.join("tool.sh")).unwrap().permissions().mode() & 0o111,
+            0o111
+        );
         assert_eq!(fs::read_link(start.join("link")).unwrap(), Path::new("/etc/shadow"));
         assert!(!start.join("src").exists() && !start.join("pkg").exists());
         assert!(start.join("keys/src/kept").exists());

@@ -102,11 +102,7 @@ fn is_complete(directory: &Path) -> bool {
 }
 
 /// Makes a new generation: `fill` gets the empty root.
-pub(crate) fn make(
-    layout: &Layout,
-    _right: &MakingLock,
-    fill: impl FnOnce(&Path) -> Result<()>,
-) -> Result<()> {
+pub(crate) fn make(layout: &Layout, _right: &MakingLock, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let new = tempfile::Builder::new()
         .prefix(NEW)
         .tempdir_in(layout.roots())

@@ -76,7 +76,13 @@ impl Sandbox {
             environment: environment.to_vec(),
             interrupt: interrupt.clone(),
         };
-        for path in [&sandbox.start, &sandbox.build, &sandbox.packages, &sandbox.logs, &sandbox.sources] {
+        for path in [
+            &sandbox.start,
+            &sandbox.build,
+            &sandbox.packages,
+            &sandbox.logs,
+            &sandbox.sources,
+        ] {
             give_to_builder(path)?;
         }
         Ok(sandbox)
@@ -97,9 +103,10 @@ impl Sandbox {
     where
         I: IntoIterator<Item: AsRef<OsStr>>,
     {
-        let sources_option = match sources {
-            Sources::Writable => "--bind",
-            Sources::ReadOnly => "--ro-bind",
+        // makepkg wants to be able to write there, even when it has nothing to fetch.
+        let (sources_option, srcdest) = match sources {
+            Sources::Writable => ("--bind", "/srcdest"),
+            Sources::ReadOnly => ("--ro-bind", "/tmp"),
         };
         let mut command = Command::new("bwrap");
         for (option, from, to) in [
@@ -113,9 +120,26 @@ impl Sandbox {
             command = command.args([option.as_ref(), from.as_os_str(), to.as_ref()]);
         }
         command = command
-            .args(["--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm", "--proc", "/proc"])
-            .args(["--perms", "1777", "--tmpfs", "/tmp", "--tmpfs", "/run", "--chdir", "/startdir"])
-            .args(["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", "archbuild"])
+            .args([
+                "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm", "--proc", "/proc",
+            ])
+            .args([
+                "--perms",
+                "1777",
+                "--tmpfs",
+                "/tmp",
+                "--tmpfs",
+                "/run",
+                "--chdir",
+                "/startdir",
+            ])
+            .args([
+                "--unshare-pid",
+                "--unshare-ipc",
+                "--unshare-uts",
+                "--hostname",
+                "archbuild",
+            ])
             .args(["--new-session", "--die-with-parent", "--clearenv"]);
         if network == Network::None {
             command = command.arg("--unshare-net");
@@ -126,12 +150,15 @@ impl Sandbox {
         };
         let fixed = [
             ("HOME", home),
-            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/bin:/usr/bin/site_perl:/usr/bin/vendor_perl:/usr/bin/core_perl"),
+            (
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/bin:/usr/bin/site_perl:/usr/bin/vendor_perl:/usr/bin/core_perl",
+            ),
             ("LANG", "C.UTF-8"),
             ("SHELL", "/bin/bash"),
             ("BUILDDIR", "/build"),
             ("PKGDEST", "/pkgdest"),
-            ("SRCDEST", "/srcdest"),
+            ("SRCDEST", srcdest),
             ("SRCPKGDEST", "/pkgdest"),
             ("LOGDEST", "/logdest"),
         ];

@@ -73,11 +73,11 @@ impl<'a> Session<'a> {
             Some(found) if old.is_none_or(|old| found.name() != old) => return Ok(found),
             _ => {}
         }
-        self.messages.note(format_args!("making the root {}", self.layout.root_link().display()));
+        self.messages
+            .note(format_args!("making the root {}", self.layout.root_link().display()));
         roots::make(self.layout, &right, |root| {
             self.pacman.refresh(root)?;
-            let packages: Vec<String> = ROOT_PACKAGES.iter().map(|name| (*name).to_owned()).collect();
-            self.pacman.install(root, &packages)
+            self.pacman.install_root(root, ROOT_PACKAGES)
         })
         .context("the root cannot be made")?;
         let made = roots::current(self.layout)?.context("the new root has vanished")?;
@@ -95,7 +95,8 @@ impl<'a> Session<'a> {
         if outdated.is_empty() {
             return Ok(false);
         }
-        self.messages.detail(format_args!("out of date: {}", outdated.join(", ")));
+        self.messages
+            .detail(format_args!("out of date: {}", outdated.join(", ")));
         self.make_root(Some(&old))?;
         Ok(true)
     }
@@ -109,7 +110,8 @@ impl<'a> Session<'a> {
             if self.interrupt.is_raised() {
                 return Err(error);
             }
-            self.messages.error(format_args!("the root is broken and is made again: {error:#}"));
+            self.messages
+                .error(format_args!("the root is broken and is made again: {error:#}"));
             let generation = self.make_root(Some(&name))?;
             self.copy.mount(generation)?;
             self.probe(sandbox)?;
@@ -190,7 +192,11 @@ impl Tree {
         if old.lines().any(|line| line.starts_with(first)) {
             return Ok(());
         }
-        let gap = if old.is_empty() || old.ends_with('\n') { "" } else { "\n" };
+        let gap = if old.is_empty() || old.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
         self.write(name, &format!("{old}{gap}{lines}"))
     }
 }

@@ -97,7 +97,7 @@ impl Settings {
         };
         Ok(Parts {
             host_pacman_conf: conf.for_host(self.arch.as_str()),
-            chroot_pacman_conf: conf.for_chroot().to_owned(),
+            chroot_pacman_conf: conf.for_chroot(self.arch.as_str()),
             server_directories: conf.local_directories(),
             makepkg_conf,
         })
@@ -105,7 +105,12 @@ impl Settings {
 }
 
 fn personal_directory(environment: &Environment) -> Option<PathBuf> {
-    let absolute = |name| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name| {
+        environment
+            .get(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     Some(cache.join("portsmith"))
 }

@@ -25,7 +25,11 @@ impl SourceCache {
     pub(crate) fn borrow(below: &Path, pkgbase: &PkgBase) -> Result<Option<Self>> {
         let making = || format!("cannot keep sources in {}", below.display());
         fs::create_dir_all(below).with_context(making)?;
-        let lock = match Lock::acquire(&below.join(format!(".{pkgbase}.lock")), Mode::Exclusive, Patience::Never) {
+        let lock = match Lock::acquire(
+            &below.join(format!(".{pkgbase}.lock")),
+            Mode::Exclusive,
+            Patience::Never,
+        ) {
             Ok(lock) => lock,
             Err(LockError::Busy { .. }) => return Ok(None),
             Err(error) => return Err(error).with_context(making),

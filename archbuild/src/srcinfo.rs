@@ -33,7 +33,10 @@ impl SrcInfo {
             let Some((key, value)) = line.trim().split_once(" = ") else {
                 continue;
             };
-            let key = key.strip_suffix(arch).and_then(|key| key.strip_suffix('_')).unwrap_or(key);
+            let key = key
+                .strip_suffix(arch)
+                .and_then(|key| key.strip_suffix('_'))
+                .unwrap_or(key);
             match key {
                 "pkgbase" => pkgbase = Some(value.parse::<PkgBase>()?),
                 "pkgname" => {
@@ -75,7 +78,10 @@ fn dependency(text: &str) -> Result<String> {
         && name.len() <= MAX_DEPENDENCY
         && !name.starts_with('-')
         && name.chars().all(|c| c.is_ascii_graphic());
-    ensure!(is_sound, "the dependency {text:?} has characters that no package's name has");
+    ensure!(
+        is_sound,
+        "the dependency {text:?} has characters that no package's name has"
+    );
     Ok(name.to_owned())
 }
 
