@@ -27,7 +27,7 @@ pub(crate) struct Settings {
     pub(crate) chroot_dir: PathBuf,
     /// The account that root drops to; none when the caller is not root.
     pub(crate) account: Option<Account>,
-    /// Where sources are kept.
+    /// A directory with sources that are there already; never written.
     pub(crate) srcdest: Option<PathBuf>,
     /// The gpg home directory with the keys of packagers.
     pub(crate) keyring: Option<PathBuf>,
