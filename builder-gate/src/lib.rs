@@ -13,7 +13,6 @@ pub mod request;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -22,9 +21,12 @@ use common::clock::Now;
 use common::config::{Config, Environment};
 use common::exit::Failure;
 use common::names::Builder;
-use common::process::Command;
+use common::process::{Command, sibling};
 
 use crate::request::{Request, parse};
+
+/// PATH of a tool where sshd sets none.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// What the gate answers when it refuses a request.
 pub const REFUSED: u8 = 42;
@@ -61,7 +63,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
     };
     match admit(&config, &environment, &cli.name, &messages) {
         Ok(request) => {
-            messages.error(start(&request, &config, &cli.name));
+            messages.error(start(&request, &config, &environment, &cli.name));
             // The builder has done nothing wrong: it may come back.
             ExitCode::from(1)
         }
@@ -95,19 +97,19 @@ fn admit(
 }
 
 /// Replaces this process by the tool; returns why that failed.
-fn start(request: &Request, config: &Config, builder: &Builder) -> impl std::fmt::Display + use<> {
-    let mut command = Command::new(program(request.tool.program())).env("PORTSMITH_BUILDER", builder.as_str());
+fn start(
+    request: &Request,
+    config: &Config,
+    environment: &Environment,
+    builder: &Builder,
+) -> impl std::fmt::Display + use<> {
+    let path = environment.get("PATH").map_or(DEFAULT_PATH, String::as_str);
+    let mut command = Command::new(sibling(request.tool.program()))
+        .env_clear()
+        .env("PATH", path)
+        .env("PORTSMITH_BUILDER", builder.as_str());
     if let Some(file) = config.file() {
         command = command.arg("--config").arg(file);
     }
     command.args(&request.arguments).exec()
-}
-
-/// The tool beside this program, else the one in PATH.
-fn program(name: &str) -> PathBuf {
-    std::env::current_exe()
-        .ok()
-        .and_then(|gate| Some(gate.parent()?.join(name)))
-        .filter(|path| path.is_file())
-        .unwrap_or_else(|| PathBuf::from(name))
 }

@@ -85,6 +85,16 @@ fn last_lines(tail: &str) -> String {
     }
 }
 
+/// Another tool of the project: the program beside this one, else the one in PATH.
+#[must_use]
+pub fn sibling(tool: &str) -> PathBuf {
+    std::env::current_exe()
+        .ok()
+        .and_then(|own| Some(own.parent()?.join(tool)))
+        .filter(|path| path.is_file())
+        .unwrap_or_else(|| PathBuf::from(tool))
+}
+
 /// What a child reads as its standard input.
 #[derive(Debug)]
 pub enum Input {

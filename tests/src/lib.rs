@@ -1,1 +1,10 @@
-//! The testkit: what the tests of several tools share.
+//! The testkit: real parts for the tests of several tools, each in a directory of its own.
+//!
+//! What it starts it ends again; what is missing on the machine is a visible skip on a laptop and a failure where `CI`
+//! is set.
+
+pub mod keys;
+pub mod need;
+pub mod port;
+pub mod sshd;
+pub mod tool;

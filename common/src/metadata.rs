@@ -1,0 +1,225 @@
+//! What the PKGBUILDs of orders say: their `.SRCINFO`, committed or evaluated, cached by content.
+//!
+//! A committed `.SRCINFO` is taken when nothing is laid over upstream's files and it can be read; else the PKGBUILD is
+//! evaluated in a sandbox ([`sandbox`]). The result is kept as `<work_dir>/metadata/<content id>.srcinfo`, plain text;
+//! deleting it costs time only. Failures are not kept: the next run tries again.
+
+mod sandbox;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use thiserror::Error;
+
+use crate::account::{self, AccountError};
+use crate::atomic::{self, FileError};
+use crate::build_list::Order;
+use crate::config::{Config, ConfigError};
+use crate::names::PkgBase;
+use crate::source::{ContentId, SourceError, Sources, SubRelease};
+use crate::srcinfo::{SrcInfo, SrcInfoError};
+use crate::work_dir::WorkDir;
+use sandbox::Sandbox;
+pub use sandbox::SandboxError;
+
+/// How many PKGBUILDs are evaluated at a time.
+const WORKERS: usize = 2;
+
+/// The metadata of an order cannot be had.
+#[derive(Debug, Error)]
+pub enum MetadataError {
+    /// The configuration is missing or wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no account to evaluate PKGBUILDs with.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The sources cannot be had.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The PKGBUILD cannot be evaluated.
+    #[error("the PKGBUILD of {pkgbase} cannot be evaluated: {source}")]
+    Evaluation {
+        /// The package.
+        pkgbase: PkgBase,
+        /// The cause.
+        #[source]
+        source: SandboxError,
+    },
+    /// What came out cannot be read.
+    #[error("the PKGBUILD of {pkgbase} cannot be used: {source}")]
+    Content {
+        /// The package.
+        pkgbase: PkgBase,
+        /// The cause.
+        #[source]
+        source: SrcInfoError,
+    },
+    /// The PKGBUILD builds something else.
+    #[error("the PKGBUILD of {pkgbase} is that of {found}")]
+    OtherPkgbase {
+        /// The package.
+        pkgbase: PkgBase,
+        /// What it says.
+        found: PkgBase,
+    },
+}
+
+impl MetadataError {
+    /// Whether it lies in the package's content, so that other packages are not concerned and only a change of the
+    /// content (or luck with a time limit) can mend it.
+    #[must_use]
+    pub fn is_of_content(&self) -> bool {
+        match self {
+            Self::Evaluation { source, .. } => source.is_of_content(),
+            Self::Content { .. } | Self::OtherPkgbase { .. } => true,
+            Self::Source(source) => matches!(source, SourceError::Refused { .. } | SourceError::NoPkgbuild(_)),
+            Self::Config(_) | Self::Account(_) | Self::File(_) => false,
+        }
+    }
+}
+
+/// The metadata of orders.
+#[derive(Debug)]
+pub struct Metadata {
+    sources: Sources,
+    directory: PathBuf,
+    sandbox: Sandbox,
+}
+
+impl Metadata {
+    /// The metadata of the configured sources, with the cache of the work directory.
+    ///
+    /// # Errors
+    /// A key is missing or wrong, root has no account to drop to, or the cache's directory cannot be made.
+    pub fn open(config: &Config, work_dir: &WorkDir) -> Result<Self, MetadataError> {
+        let name = config.text("build_account").unwrap_or(account::DEFAULT_ACCOUNT);
+        let sources = Sources::open(config)?;
+        let directory = work_dir.metadata_directory();
+        atomic::create_directory(&directory)?;
+        Ok(Self {
+            sandbox: Sandbox::new(account::to_drop_to(name)?, sources.arch().clone()),
+            sources,
+            directory,
+        })
+    }
+
+    /// The sources that it reads.
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// The metadata of one order, whose commits need not be the newest.
+    ///
+    /// # Errors
+    /// The commits are unknown, or the PKGBUILD cannot be evaluated.
+    pub fn srcinfo(&self, order: &Order) -> Result<SrcInfo, MetadataError> {
+        self.of_content(order, &self.sources.content_id(order)?)
+    }
+
+    /// The metadata of one order when it is at hand; `None` when its PKGBUILD would have to be evaluated, which may take
+    /// seconds.
+    ///
+    /// # Errors
+    /// The commits are unknown, or the clones or the cache cannot be read.
+    pub fn cached(&self, order: &Order) -> Result<Option<SrcInfo>, MetadataError> {
+        let content = self.sources.content_id(order)?;
+        Ok(self.at_hand(order, &content)?.map(|(_, info)| info))
+    }
+
+    /// The text of an order's `.SRCINFO`.
+    ///
+    /// # Errors
+    /// As [`Metadata::srcinfo`].
+    pub fn srcinfo_text(&self, order: &Order) -> Result<String, MetadataError> {
+        Ok(self.text_and_info(order, &self.sources.content_id(order)?)?.0)
+    }
+
+    /// The metadata of many orders, evaluated several at a time. The failure of one is no failure of the others.
+    #[must_use]
+    pub fn srcinfos<'a>(
+        &self,
+        orders: impl IntoIterator<Item = &'a Order>,
+    ) -> BTreeMap<PkgBase, Result<SrcInfo, MetadataError>> {
+        let pending: Vec<&Order> = orders.into_iter().collect();
+        let queue = Mutex::new(pending.into_iter());
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            let mut done = Vec::new();
+            while let Some(order) = next() {
+                done.push((order.pkgbase.clone(), self.srcinfo(order)));
+            }
+            done
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
+            workers
+                .into_iter()
+                .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        })
+    }
+
+    fn of_content(&self, order: &Order, content: &ContentId) -> Result<SrcInfo, MetadataError> {
+        Ok(self.text_and_info(order, content)?.1)
+    }
+
+    fn text_and_info(&self, order: &Order, content: &ContentId) -> Result<(String, SrcInfo), MetadataError> {
+        if let Some(found) = self.at_hand(order, content)? {
+            return Ok(found);
+        }
+        let text = self.evaluate(order)?;
+        let info = self.parse(order, &text)?;
+        atomic::write(&self.kept(content), text.as_bytes())?;
+        Ok((text, info))
+    }
+
+    /// What was evaluated before, else what is committed, if it can be read.
+    fn at_hand(&self, order: &Order, content: &ContentId) -> Result<Option<(String, SrcInfo)>, MetadataError> {
+        if let Some(text) = atomic::read_text(&self.kept(content))?
+            && let Ok(info) = self.parse(order, &text)
+        {
+            return Ok(Some((text, info)));
+        }
+        if let Some(text) = self.sources.committed_srcinfo(order)?
+            && let Ok(info) = self.parse(order, &text)
+        {
+            return Ok(Some((text, info)));
+        }
+        Ok(None)
+    }
+
+    fn kept(&self, content: &ContentId) -> PathBuf {
+        self.directory.join(format!("{content}.srcinfo"))
+    }
+
+    fn parse(&self, order: &Order, text: &str) -> Result<SrcInfo, MetadataError> {
+        let pkgbase = order.pkgbase.clone();
+        match SrcInfo::parse(text, self.sources.arch()) {
+            Ok(info) if info.pkgbase == pkgbase => Ok(info),
+            Ok(info) => Err(MetadataError::OtherPkgbase {
+                pkgbase,
+                found: info.pkgbase,
+            }),
+            Err(source) => Err(MetadataError::Content { pkgbase, source }),
+        }
+    }
+
+    fn evaluate(&self, order: &Order) -> Result<String, MetadataError> {
+        let directory = sandbox::directory()?;
+        let path = directory.path().join("package");
+        self.sources.checkout(order, SubRelease::None, &path)?;
+        self.sandbox
+            .evaluate(&path)
+            .map_err(|source| MetadataError::Evaluation {
+                pkgbase: order.pkgbase.clone(),
+                source,
+            })
+    }
+}

@@ -1,0 +1,355 @@
+//! The packaging sources: upstream's git repositories with our customization laid over them.
+//!
+//! Upstream's packages come from the git repositories of `repo_names` in their order (the first that has a package
+//! wins), in the layout `svntogit` (`PKGBASE/repos/REPOSITORY-ARCH/`) or `tree` (`REPOSITORY/PKGBASE/`, or `PKGBASE/`
+//! with `repo_default__NAME`). The customization repository has `REPOSITORY/PKGBASE/` with files that replace or
+//! complete upstream's; its `PKGBUILD` is appended to upstream's, or is the whole of it. Usable on the master and on a
+//! builder alike: everything is taken from the clones, at given commits, and nothing that is read is executed.
+
+mod checkout;
+mod layout;
+mod mangle;
+mod sub_release;
+mod view;
+
+pub use layout::Layout;
+pub use sub_release::{SubPkgrel, SubRelease};
+pub use view::{ContentId, MergedView, Recipe, SourcePackage};
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use git2::Oid;
+use thiserror::Error;
+
+use crate::atomic::FileError;
+use crate::build_list::Order;
+use crate::config::{Config, ConfigError};
+use crate::git::{EntryKind, GitError, GitRepository};
+use crate::names::{Arch, Repository, Revision};
+
+/// Largest list (`blacklist` …) in the customization repository that is read.
+const MAX_LIST: usize = 16 << 20;
+
+/// Sources that cannot be had.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// The configuration of the git repositories is missing or wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A git repository cannot be fetched or read.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// No clone has the commit: it has to be fetched, or it is gone upstream.
+    #[error("no git repository has the commit {revision} of the order for {pkgbase}")]
+    UnknownRevision {
+        /// The package.
+        pkgbase: String,
+        /// The commit.
+        revision: Revision,
+    },
+    /// Neither upstream nor the customization has a PKGBUILD at these commits.
+    #[error("there is no PKGBUILD for the order {0}")]
+    NoPkgbuild(Box<Order>),
+    /// The content is not what a package's directory may hold.
+    #[error("the sources of {pkgbase} are refused: {path:?} {reason}")]
+    Refused {
+        /// The package.
+        pkgbase: String,
+        /// The path in its directory.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// The commits of all git repositories that one look at the sources is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heads(BTreeMap<Repository, Revision>);
+
+impl Heads {
+    /// The commit of a git repository; `None` for one that is not looked at (nothing of it has been processed yet).
+    #[must_use]
+    pub fn of(&self, git_repository: &Repository) -> Option<&Revision> {
+        self.0.get(git_repository)
+    }
+
+    /// Sets the commit of a git repository.
+    pub fn set(&mut self, git_repository: Repository, revision: Revision) {
+        self.0.insert(git_repository, revision);
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Repository, &Revision)> {
+        self.0.iter()
+    }
+}
+
+/// One of upstream's git repositories.
+#[derive(Debug)]
+struct Packaging {
+    git: GitRepository,
+    layout: Layout,
+}
+
+/// All git repositories of the configuration.
+#[derive(Debug)]
+pub struct Sources {
+    packaging: Vec<Packaging>,
+    customization: Option<GitRepository>,
+    arch: Arch,
+    upstream_arch: Arch,
+    repository_order: Vec<Repository>,
+}
+
+/// Where the two parts of a package's directory lie.
+#[derive(Debug, Clone, Copy)]
+struct Parts<'a> {
+    upstream: Option<(&'a GitRepository, Oid)>,
+    customization: Option<(&'a GitRepository, Oid)>,
+}
+
+impl Sources {
+    /// The git repositories that the configuration names. Nothing is read or fetched yet.
+    ///
+    /// # Errors
+    /// A key is missing or wrong.
+    pub fn open(config: &Config) -> Result<Self, ConfigError> {
+        config.required("repo_names")?;
+        let names: Vec<Repository> = config.parsed_words("repo_names")?;
+        let customization = match config.parsed::<Repository>("customization_repo")? {
+            Some(name) if names.contains(&name) => Some(name),
+            Some(_) => return Err(config.refuse("customization_repo", "it is none of repo_names")),
+            None if names.len() >= 2 => names.last().cloned(),
+            None => None,
+        };
+        let upstream_arch = config.parsed("upstream_arch")?;
+        let mut sources = Self {
+            packaging: Vec::new(),
+            customization: None,
+            arch: config.arch()?,
+            upstream_arch: match upstream_arch {
+                Some(arch) => arch,
+                None => default_upstream_arch(config)?,
+            },
+            repository_order: config.parsed_words("stable_package_repositories")?,
+        };
+        if sources.repository_order.is_empty() {
+            sources.repository_order = ["core", "extra", "community"].iter().flat_map(|n| n.parse()).collect();
+        }
+        for (index, name) in names.iter().enumerate() {
+            let is_twice = |other| Config::key_for("", other) == Config::key_for("", name);
+            if names[..index].iter().any(is_twice) {
+                return Err(config.refuse("repo_names", "two names are the same, or the same in keys"));
+            }
+            let path = match config.path(&Config::key_for("repo_paths__", name))? {
+                Some(path) => path,
+                None => default_clone(config, name)?,
+            };
+            let url = config.text(&Config::key_for("repo_urls__", name)).map(str::to_owned);
+            let git = GitRepository::new(name.clone(), path, url);
+            if customization.as_ref() == Some(name) {
+                sources.customization = Some(git);
+            } else {
+                let layout = Layout::configured(config, name)?;
+                sources.packaging.push(Packaging { git, layout });
+            }
+        }
+        Ok(sources)
+    }
+
+    /// All git repositories, the customization last.
+    pub fn repositories(&self) -> impl Iterator<Item = &GitRepository> {
+        let packaging = self.packaging.iter().map(|packaging| &packaging.git);
+        packaging.chain(&self.customization)
+    }
+
+    /// The customization repository.
+    #[must_use]
+    pub fn customization(&self) -> Option<&GitRepository> {
+        self.customization.as_ref()
+    }
+
+    /// The target architecture.
+    #[must_use]
+    pub fn arch(&self) -> &Arch {
+        &self.arch
+    }
+
+    /// Fetches every git repository; one that is missing is cloned.
+    ///
+    /// # Errors
+    /// The first that cannot be fetched.
+    pub fn fetch(&self) -> Result<(), GitError> {
+        self.repositories().try_for_each(GitRepository::fetch)
+    }
+
+    /// The present heads of all clones.
+    ///
+    /// # Errors
+    /// A clone is missing, empty or cannot be read.
+    pub fn heads(&self) -> Result<Heads, GitError> {
+        let mut heads = Heads::default();
+        for repository in self.repositories() {
+            heads.set(repository.name().clone(), repository.head()?);
+        }
+        Ok(heads)
+    }
+
+    /// The text of a list at the top of the customization repository; `None` when it is not there.
+    ///
+    /// # Errors
+    /// The repository cannot be read, or its commit is unknown.
+    pub fn list_file(&self, heads: &Heads, name: &str) -> Result<Option<String>, SourceError> {
+        let Some(git) = &self.customization else {
+            return Ok(None);
+        };
+        let Some(tree) = tree_at(git, heads)? else {
+            return Ok(None);
+        };
+        match git.lookup(tree, name)? {
+            Some(entry) if matches!(entry.kind, EntryKind::File | EntryKind::Executable) => {
+                let content = git.blob(entry.id, MAX_LIST)?;
+                Ok(Some(String::from_utf8_lossy(&content).into_owned()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether every commit that an order names is in the clones; otherwise a fetch may help.
+    ///
+    /// # Errors
+    /// A clone cannot be read.
+    pub fn has_commits_of(&self, order: &Order) -> Result<bool, GitError> {
+        let mut has_revision = false;
+        for repository in self.repositories() {
+            has_revision = has_revision || repository.tree_of(&order.revision)?.is_some();
+        }
+        let has_mod_revision = match &self.customization {
+            Some(git) if order.mod_revision != Revision::none() => git.tree_of(&order.mod_revision)?.is_some(),
+            _ => true,
+        };
+        Ok(has_revision && has_mod_revision)
+    }
+
+    /// When the younger of an order's two commits was made, Unix time: the SOURCE_DATE_EPOCH of its build.
+    ///
+    /// # Errors
+    /// A clone cannot be read.
+    pub fn commit_time(&self, order: &Order) -> Result<u64, GitError> {
+        let mut latest = 0;
+        for repository in self.repositories() {
+            for revision in [&order.revision, &order.mod_revision] {
+                latest = latest.max(repository.commit_time(revision)?.unwrap_or(0));
+            }
+        }
+        Ok(latest)
+    }
+
+    /// What identifies the content that an order is built from.
+    ///
+    /// # Errors
+    /// As [`Sources::checkout`].
+    pub fn content_id(&self, order: &Order) -> Result<ContentId, SourceError> {
+        let parts = self.parts(order)?;
+        let ids = (
+            parts.upstream.map(|part| part.1),
+            parts.customization.map(|part| part.1),
+        );
+        Ok(ContentId::new(ids.0, ids.1, &self.arch))
+    }
+
+    /// The committed `.SRCINFO` of an order, when nothing is laid over upstream's files.
+    ///
+    /// # Errors
+    /// As [`Sources::checkout`].
+    pub fn committed_srcinfo(&self, order: &Order) -> Result<Option<String>, SourceError> {
+        let parts = self.parts(order)?;
+        let (Some((git, tree)), None) = (parts.upstream, parts.customization) else {
+            return Ok(None);
+        };
+        match git.lookup(tree, ".SRCINFO")? {
+            Some(entry) if entry.kind == EntryKind::File => {
+                Ok(String::from_utf8(git.blob(entry.id, checkout::MAX_FILE)?).ok())
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn parts(&self, order: &Order) -> Result<Parts<'_>, SourceError> {
+        let unknown = |revision: &Revision| SourceError::UnknownRevision {
+            pkgbase: order.pkgbase.to_string(),
+            revision: revision.clone(),
+        };
+        let customization = self.customization_part(order)?;
+        let mut is_known = false;
+        for Packaging { git, layout } in &self.packaging {
+            let Some(tree) = git.tree_of(&order.revision)? else {
+                continue;
+            };
+            is_known = true;
+            let found = layout.find(git, tree, &order.pkgbase, &order.repository, &self.upstream_arch)?;
+            if let Some(tree) = found {
+                return Ok(Parts {
+                    upstream: Some((git, tree)),
+                    customization,
+                });
+            }
+        }
+        // The order of a package of ours alone may name a commit of the customization repository twice.
+        if !is_known && !matches!(&self.customization, Some(git) if git.tree_of(&order.revision)?.is_some()) {
+            return Err(unknown(&order.revision));
+        }
+        Ok(Parts {
+            upstream: None,
+            customization,
+        })
+    }
+
+    fn customization_part(&self, order: &Order) -> Result<Option<(&GitRepository, Oid)>, SourceError> {
+        let Some(git) = &self.customization else {
+            return Ok(None);
+        };
+        if order.mod_revision == Revision::none() {
+            return Ok(None);
+        }
+        let Some(tree) = git.tree_of(&order.mod_revision)? else {
+            return Err(SourceError::UnknownRevision {
+                pkgbase: order.pkgbase.to_string(),
+                revision: order.mod_revision.clone(),
+            });
+        };
+        let path = format!("{}/{}", order.repository, order.pkgbase);
+        Ok(git
+            .lookup(tree, &path)?
+            .filter(|entry| entry.kind == EntryKind::Tree)
+            .map(|entry| (git, entry.id)))
+    }
+}
+
+/// The tree of a git repository at the commit that is looked at; `None` when nothing of it has been processed.
+fn tree_at(git: &GitRepository, heads: &Heads) -> Result<Option<Oid>, SourceError> {
+    let Some(revision) = heads.of(git.name()) else {
+        return Ok(None);
+    };
+    match git.tree_of(revision)? {
+        Some(tree) => Ok(Some(tree)),
+        None => Err(SourceError::UnknownRevision {
+            pkgbase: format!("git repository {}", git.name()),
+            revision: revision.clone(),
+        }),
+    }
+}
+
+fn default_upstream_arch(config: &Config) -> Result<Arch, ConfigError> {
+    "x86_64"
+        .parse()
+        .map_err(|_| config.refuse("upstream_arch", "it is no architecture"))
+}
+
+fn default_clone(config: &Config, name: &Repository) -> Result<PathBuf, ConfigError> {
+    Ok(config.required_path("work_dir")?.join("repos").join(name))
+}

@@ -1,0 +1,173 @@
+//! Where a git repository of upstream's keeps its packages.
+//!
+//! `svntogit`: `PKGBASE/repos/REPOSITORY-ARCH/`, ARCH being the followed architecture or `any` (the former wins);
+//! `PKGBASE/trunk/` is ignored. `tree`: `REPOSITORY/PKGBASE/`, or `PKGBASE/` when `repo_default__NAME` says to which
+//! repository all of them belong. Package repositories for staging, testing and the unstable ones are ignored.
+
+use git2::Oid;
+
+use crate::config::{Config, ConfigError};
+use crate::git::{Entry, EntryKind, GitError, GitRepository};
+use crate::names::{Arch, PkgBase, Repository};
+
+/// The layout of a git repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// `PKGBASE/repos/REPOSITORY-ARCH/`.
+    SvnToGit,
+    /// `REPOSITORY/PKGBASE/`.
+    Tree,
+    /// `PKGBASE/`, all of one repository.
+    Flat(Repository),
+}
+
+/// A directory of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) pkgbase: PkgBase,
+    pub(super) repository: Repository,
+    pub(super) tree: Oid,
+}
+
+impl Layout {
+    /// The configured layout of a git repository.
+    ///
+    /// # Errors
+    /// There is no such layout.
+    pub fn configured(config: &Config, name: &Repository) -> Result<Self, ConfigError> {
+        let key = Config::key_for("repo_layout__", name);
+        let default = config.parsed::<Repository>(&Config::key_for("repo_default__", name))?;
+        match (config.text(&key), default) {
+            (None | Some("svntogit"), _) => Ok(Self::SvnToGit),
+            (Some("tree"), None) => Ok(Self::Tree),
+            (Some("tree"), Some(repository)) => Ok(Self::Flat(repository)),
+            (Some(_), _) => Err(config.refuse(&key, "it has to be svntogit or tree")),
+        }
+    }
+
+    /// The directories of all packages below a tree; a package may have several.
+    pub(super) fn places(&self, git: &GitRepository, tree: Oid, arch: &Arch) -> Result<Vec<Place>, GitError> {
+        let mut places = Vec::new();
+        for entry in directories(git.entries(tree)?) {
+            match self {
+                Self::SvnToGit => {
+                    let Some(pkgbase) = parse::<PkgBase>(&entry) else {
+                        continue;
+                    };
+                    for (repository, tree) in repositories(git, entry.id, arch)? {
+                        places.push(Place {
+                            pkgbase: pkgbase.clone(),
+                            repository,
+                            tree,
+                        });
+                    }
+                }
+                Self::Tree => {
+                    let repository = parse::<Repository>(&entry).filter(is_followed);
+                    if let Some(repository) = repository {
+                        places.extend(packages(git, entry.id, &repository)?);
+                    }
+                }
+                Self::Flat(repository) => {
+                    if let Some(pkgbase) = parse::<PkgBase>(&entry) {
+                        places.push(Place {
+                            pkgbase,
+                            repository: repository.clone(),
+                            tree: entry.id,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    /// The directory of one package in one package repository.
+    pub(super) fn find(
+        &self,
+        git: &GitRepository,
+        tree: Oid,
+        pkgbase: &PkgBase,
+        repository: &Repository,
+        arch: &Arch,
+    ) -> Result<Option<Oid>, GitError> {
+        let paths = match self {
+            Self::SvnToGit => vec![
+                format!("{pkgbase}/repos/{repository}-{arch}"),
+                format!("{pkgbase}/repos/{repository}-any"),
+            ],
+            Self::Tree => vec![format!("{repository}/{pkgbase}")],
+            Self::Flat(of_all) if of_all == repository => vec![pkgbase.to_string()],
+            Self::Flat(_) => Vec::new(),
+        };
+        for path in paths {
+            let entry = git.lookup(tree, &path)?;
+            if let Some(entry) = entry.filter(|entry| entry.kind == EntryKind::Tree) {
+                return Ok(Some(entry.id));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The directories `PKGBASE/` below `REPOSITORY/`.
+pub(super) fn packages(git: &GitRepository, tree: Oid, repository: &Repository) -> Result<Vec<Place>, GitError> {
+    Ok(directories(git.entries(tree)?)
+        .filter_map(|entry| {
+            Some(Place {
+                pkgbase: parse(&entry)?,
+                repository: repository.clone(),
+                tree: entry.id,
+            })
+        })
+        .collect())
+}
+
+/// What lies in `REPOSITORY/PKGBASE/` directories below a tree.
+pub(super) fn repository_places(git: &GitRepository, tree: Oid) -> Result<Vec<Place>, GitError> {
+    let mut places = Vec::new();
+    for entry in directories(git.entries(tree)?) {
+        if let Some(repository) = parse::<Repository>(&entry).filter(is_followed) {
+            places.extend(packages(git, entry.id, &repository)?);
+        }
+    }
+    Ok(places)
+}
+
+/// The package repositories of one package in the svntogit layout.
+fn repositories(git: &GitRepository, tree: Oid, arch: &Arch) -> Result<Vec<(Repository, Oid)>, GitError> {
+    let Some(repos) = git.lookup(tree, "repos")?.filter(|entry| entry.kind == EntryKind::Tree) else {
+        return Ok(Vec::new());
+    };
+    let mut found: Vec<(Repository, Oid)> = Vec::new();
+    for entry in directories(git.entries(repos.id)?) {
+        let Some((name, of_arch)) = entry.text().and_then(|name| name.rsplit_once('-')) else {
+            continue;
+        };
+        let Some(repository) = name.parse::<Repository>().ok().filter(is_followed) else {
+            continue;
+        };
+        let known = found.iter_mut().find(|(other, _)| *other == repository);
+        match (of_arch == arch.as_str(), of_arch == "any", known) {
+            (true, _, Some(place)) => place.1 = entry.id,
+            (true, _, None) | (_, true, None) => found.push((repository, entry.id)),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Upstream's staging and testing are not followed, and the unstable ones neither.
+fn is_followed(repository: &Repository) -> bool {
+    !["staging", "testing", "unstable"]
+        .iter()
+        .any(|part| repository.as_str().contains(part))
+}
+
+fn directories(entries: Vec<Entry>) -> impl Iterator<Item = Entry> {
+    entries.into_iter().filter(|entry| entry.kind == EntryKind::Tree)
+}
+
+fn parse<T: std::str::FromStr>(entry: &Entry) -> Option<T> {
+    entry.text()?.parse().ok()
+}

@@ -1,0 +1,288 @@
+//! `.SRCINFO`: what a PKGBUILD says, as `makepkg --printsrcinfo` writes it.
+//!
+//! Lines `key = value`; a section begins with `pkgbase` or `pkgname`. What a package's section says replaces what the
+//! first section says, key by key, an empty value by nothing. Keys with an architecture (`depends_i686`) count for
+//! that target only, in addition. Keys that nobody here needs are passed over. An own parser: the format is a few
+//! lines, and a crate's model would have to be turned into our names and the target's view of it anyway.
+
+mod dependency;
+
+pub use dependency::{Comparison, Dependency};
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::names::{Arch, NameError, PkgBase, PkgName};
+use crate::source::SubRelease;
+use crate::version::{FullVersion, PackageFileName, VersionError};
+
+/// Most packages of one PKGBUILD.
+const MAX_PACKAGES: usize = 2_000;
+
+/// A text that is no `.SRCINFO`.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SrcInfoError {
+    /// A line is not of the form.
+    #[error("line {0} has not the form `key = value`")]
+    Line(usize),
+    /// A key is missing.
+    #[error("there is no {0}")]
+    Missing(&'static str),
+    /// There is something twice, or too much of it.
+    #[error("line {line}: {reason}")]
+    Structure {
+        /// The line.
+        line: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A name breaks its rule.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The version is none.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+}
+
+/// What is built from one PKGBUILD, as one target architecture sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SrcInfo {
+    /// The unit of building.
+    pub pkgbase: PkgBase,
+    /// Its version, without our sub-release.
+    pub version: FullVersion,
+    /// Needed to build.
+    pub makedepends: Vec<Dependency>,
+    /// Needed by its tests.
+    pub checkdepends: Vec<Dependency>,
+    /// Needed to build and to run by all packages (those of the first section).
+    pub depends: Vec<Dependency>,
+    /// The packages, at least one.
+    pub packages: Vec<Package>,
+}
+
+/// One of the packages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// The unit of installing.
+    pub pkgname: PkgName,
+    /// Whether it is built once for all architectures.
+    pub is_any: bool,
+    /// Needed to run.
+    pub depends: Vec<Dependency>,
+    /// What it provides besides its name.
+    pub provides: Vec<Dependency>,
+    /// What it cannot be installed with.
+    pub conflicts: Vec<Dependency>,
+    /// What it takes the place of.
+    pub replaces: Vec<Dependency>,
+    /// Groups that it belongs to.
+    pub groups: Vec<String>,
+}
+
+/// One section: every key's values, in their order.
+#[derive(Default)]
+struct Section {
+    name: String,
+    values: BTreeMap<String, Vec<String>>,
+}
+
+impl SrcInfo {
+    /// Reads the text for a target architecture.
+    ///
+    /// # Errors
+    /// It is no `.SRCINFO`.
+    pub fn parse(text: &str, arch: &Arch) -> Result<Self, SrcInfoError> {
+        let (base, packages) = sections(text)?;
+        let text_of = |key| base.values.get(key).and_then(|values| values.first());
+        let version = text_of("pkgver").ok_or(SrcInfoError::Missing("pkgver"))?;
+        let pkgrel = text_of("pkgrel").ok_or(SrcInfoError::Missing("pkgrel"))?;
+        let epoch = text_of("epoch").map_or_else(String::new, |epoch| format!("{epoch}:"));
+        if packages.is_empty() {
+            return Err(SrcInfoError::Missing("pkgname"));
+        }
+        let nothing = Section::default();
+        Ok(Self {
+            pkgbase: base.name.parse()?,
+            version: format!("{epoch}{version}-{pkgrel}").parse()?,
+            makedepends: dependencies(&base, &nothing, "makedepends", arch),
+            checkdepends: dependencies(&base, &nothing, "checkdepends", arch),
+            depends: dependencies(&base, &nothing, "depends", arch),
+            packages: packages
+                .iter()
+                .map(|section| package(&base, section, arch))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// `[epoch:]pkgver-pkgrel`, without our sub-release.
+    #[must_use]
+    pub fn full_version(&self) -> &FullVersion {
+        &self.version
+    }
+
+    /// The names of the packages.
+    pub fn pkgnames(&self) -> impl Iterator<Item = &PkgName> {
+        self.packages.iter().map(|package| &package.pkgname)
+    }
+
+    /// The files that a build makes, debug packages left out.
+    #[must_use]
+    pub fn package_files(&self, sub: SubRelease, arch: &Arch, extension: &str) -> Vec<PackageFileName> {
+        let any = "any".parse::<Arch>();
+        self.packages
+            .iter()
+            .map(|package| PackageFileName {
+                pkgname: package.pkgname.clone(),
+                version: sub.apply(&self.version),
+                arch: match &any {
+                    Ok(any) if package.is_any => any.clone(),
+                    _ => arch.clone(),
+                },
+                extension: extension.to_owned(),
+            })
+            .collect()
+    }
+}
+
+/// The first section and those of the packages.
+fn sections(text: &str) -> Result<(Section, Vec<Section>), SrcInfoError> {
+    let mut base: Option<Section> = None;
+    let mut packages: Vec<Section> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line_number = index + 1;
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        // An empty value is written with and without the blank behind the sign.
+        let (key, value) = line.split_once('=').ok_or(SrcInfoError::Line(line_number))?;
+        let (key, value) = (key.trim_end(), value.trim_start());
+        let structure = |reason| SrcInfoError::Structure {
+            line: line_number,
+            reason,
+        };
+        let fresh = |name: &str| Section {
+            name: name.to_owned(),
+            values: BTreeMap::new(),
+        };
+        match (key, &mut base) {
+            ("pkgbase", None) => base = Some(fresh(value)),
+            ("pkgbase", Some(_)) => return Err(structure("there is a pkgbase already")),
+            (_, None) => return Err(structure("the first key is not pkgbase")),
+            ("pkgname", Some(_)) => {
+                if packages.iter().any(|section| section.name == value) {
+                    return Err(structure("there is a package of this name already"));
+                }
+                if packages.len() >= MAX_PACKAGES {
+                    return Err(structure("there are too many packages"));
+                }
+                packages.push(fresh(value));
+            }
+            (_, Some(base)) => {
+                let section = packages.last_mut().unwrap_or(base);
+                let values = section.values.entry(key.to_owned()).or_default();
+                values.push(value.to_owned());
+            }
+        }
+    }
+    Ok((base.ok_or(SrcInfoError::Missing("pkgbase"))?, packages))
+}
+
+fn package(base: &Section, section: &Section, arch: &Arch) -> Result<Package, SrcInfoError> {
+    let of = |key| dependencies(base, section, key, arch);
+    Ok(Package {
+        pkgname: section.name.parse()?,
+        is_any: values(base, section, "arch").first().is_some_and(|arch| arch == "any"),
+        depends: of("depends"),
+        provides: of("provides"),
+        conflicts: of("conflicts"),
+        replaces: of("replaces"),
+        groups: values(base, section, "groups"),
+    })
+}
+
+/// The values of a key that hold for a package; an empty one says that there are none.
+fn values(base: &Section, section: &Section, key: &str) -> Vec<String> {
+    let values = section.values.get(key).or_else(|| base.values.get(key));
+    values
+        .into_iter()
+        .flatten()
+        .filter(|value| !value.is_empty())
+        .cloned()
+        .collect()
+}
+
+fn dependencies(base: &Section, section: &Section, key: &str, arch: &Arch) -> Vec<Dependency> {
+    let of_arch = format!("{key}_{arch}");
+    let mut all: Vec<Dependency> = values(base, section, key)
+        .iter()
+        .chain(&values(base, section, &of_arch))
+        .map(|text| Dependency::parse(text))
+        .filter(|dependency| !dependency.name.is_empty())
+        .collect();
+    let mut seen = std::collections::BTreeSet::new();
+    all.retain(|dependency| seen.insert(dependency.clone()));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "# Generated by makepkg 6.0.2\npkgbase = a\n\tpkgdesc = x = y\n\tpkgver = 1.2\n\tpkgrel = 3\n\
+        \tepoch = 1\n\tarch = x86_64\n\tmakedepends = m\n\tmakedepends_i686 = m32\n\tcheckdepends = c>=2\n\
+        \tdepends = d\n\tgroups = g\n\npkgname = a\n\tprovides = liba.so=1-64\n\npkgname = a-doc\n\tarch = any\n\
+        \tdepends = \n\tgroups =\n\nsome = thing\n";
+
+    fn parse(arch: &str) -> SrcInfo {
+        SrcInfo::parse(TEXT, &arch.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn packages_inherit_and_replace() {
+        let info = parse("i686");
+        assert_eq!(info.full_version().as_str(), "1:1.2-3");
+        let [a, doc] = &info.packages[..] else { panic!() };
+        assert_eq!(
+            (a.depends.len(), a.groups.len(), a.provides.len(), a.is_any),
+            (1, 1, 1, false)
+        );
+        assert_eq!(
+            (doc.depends.len(), doc.groups.len(), doc.provides.len(), doc.is_any),
+            (0, 0, 0, true)
+        );
+        assert_eq!(info.makedepends.len(), 2);
+        assert_eq!(parse("x86_64").makedepends.len(), 1);
+    }
+
+    #[test]
+    fn the_expected_files_follow_from_it() {
+        let files = |sub| {
+            let files = parse("i686").package_files(sub, &"i686".parse().unwrap(), ".pkg.tar.zst");
+            files.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            files(SubRelease::Number(0)),
+            ["a-1:1.2-3.0-i686.pkg.tar.zst", "a-doc-1:1.2-3.0-any.pkg.tar.zst"]
+        );
+        assert_eq!(files(SubRelease::None)[0], "a-1:1.2-3-i686.pkg.tar.zst");
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        let arch = "i686".parse().unwrap();
+        for text in [
+            "",
+            "pkgname = a\n",
+            "pkgbase = a\n\tpkgver = 1\n\tpkgrel = 1\n",
+            "pkgbase = a\n\tpkgver = 1\npkgname = a\n",
+            "pkgbase = ../a\n\tpkgver = 1\n\tpkgrel = 1\npkgname = a\n",
+            "pkgbase = a\n\tpkgver = 1\n\tpkgrel = 1\npkgname = a\npkgname = a\n",
+            "pkgbase = a\njunk\n",
+        ] {
+            assert!(SrcInfo::parse(text, &arch).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The packaging sources, with real clones of real git repositories.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod fixture;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use common::build_list::Order;
+use common::source::{Heads, SourceError, Sources, SubRelease};
+use fixture::{EXECUTABLE, FILE, LINK, Port};
+
+const PKGBUILD: &str = "pkgname=a\npkgver=1\npkgrel=1\narch=('x86_64')\n";
+
+fn fetched(port: &Port) -> (Sources, Heads) {
+    let sources = Sources::open(&port.config()).unwrap();
+    sources.fetch().unwrap();
+    let heads = sources.heads().unwrap();
+    (sources, heads)
+}
+
+fn orders(sources: &Sources, heads: &Heads) -> Vec<Order> {
+    let view = sources.merged_view(heads).unwrap();
+    view.iter()
+        .map(|(name, package)| sources.order(heads, name, package))
+        .collect()
+}
+
+#[test]
+fn the_view_has_what_is_followed_and_packages_of_ours_alone() {
+    let port = Port::new();
+    let packages = port.packages.commit(&[
+        ("a/repos/core-x86_64/PKGBUILD", FILE, PKGBUILD),
+        ("b/repos/extra-any/PKGBUILD", FILE, PKGBUILD),
+        ("c/repos/testing-x86_64/PKGBUILD", FILE, PKGBUILD),
+        ("d/trunk/PKGBUILD", FILE, PKGBUILD),
+        ("e/repos/core-i686/PKGBUILD", FILE, PKGBUILD),
+        ("f/repos/core-x86_64/README", FILE, ""),
+    ]);
+    let community = port
+        .community
+        .commit(&[("g/repos/community-x86_64/PKGBUILD", FILE, PKGBUILD)]);
+    let ours = port.ours.commit(&[
+        ("core/only32/PKGBUILD", FILE, PKGBUILD),
+        ("build-support/h/PKGBUILD", FILE, PKGBUILD),
+        ("extra/nothing/a.patch", FILE, ""),
+        ("blacklist", FILE, "x # why\n"),
+    ]);
+    let (sources, heads) = fetched(&port);
+    let lines: Vec<String> = orders(&sources, &heads).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            format!("a {packages} {ours} core"),
+            format!("b {packages} {ours} extra"),
+            format!("g {community} {ours} community"),
+            format!("h {ours} {ours} build-support"),
+            format!("only32 {packages} {ours} core"),
+        ]
+    );
+    assert_eq!(sources.list_file(&heads, "blacklist").unwrap().unwrap(), "x # why\n");
+    assert_eq!(sources.list_file(&heads, "update-once").unwrap(), None);
+    let warnings = sources.merged_view(&heads).unwrap().warnings().join("\n");
+    assert!(warnings.contains("extra/nothing"), "{warnings}");
+    for order in orders(&sources, &heads) {
+        let directory = tempfile::tempdir().unwrap();
+        sources
+            .checkout(&order, SubRelease::Number(0), directory.path())
+            .unwrap();
+        assert!(directory.path().join("PKGBUILD").exists());
+    }
+}
+
+#[test]
+fn a_checkout_is_upstream_with_the_customization_over_it() {
+    let port = Port::new();
+    port.packages.commit(&[
+        ("a/repos/core-x86_64/PKGBUILD", FILE, PKGBUILD),
+        ("a/repos/core-x86_64/kept", EXECUTABLE, "kept"),
+        ("a/repos/core-x86_64/replaced", FILE, "upstream"),
+        ("a/repos/core-x86_64/keys/pgp/1.asc", FILE, "key"),
+        ("a/repos/core-x86_64/link", LINK, "keys/pgp"),
+    ]);
+    port.community.commit(&[]);
+    port.ours.commit(&[
+        ("core/a/PKGBUILD", FILE, "depends+=(b)"),
+        ("core/a/replaced", FILE, "ours"),
+        ("core/a/new.patch", FILE, "patch"),
+    ]);
+    let (sources, heads) = fetched(&port);
+    let order = orders(&sources, &heads).remove(0);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a");
+    sources.checkout(&order, SubRelease::Number(0), &path).unwrap();
+    let read = |name: &str| fs::read_to_string(path.join(name)).unwrap();
+    assert_eq!(
+        read("PKGBUILD"),
+        "pkgname=a\npkgver=1\npkgrel=1.0\narch=('i686' 'x86_64')\ndepends+=(b)\nunset -f pkgver\n"
+    );
+    assert_eq!(
+        (read("replaced"), read("new.patch"), read("link/1.asc")),
+        ("ours".into(), "patch".into(), "key".into())
+    );
+    assert_eq!(
+        fs::metadata(path.join("kept")).unwrap().permissions().mode() & 0o777,
+        0o755
+    );
+    let again = sources.checkout(&order, SubRelease::None, &path).unwrap_err();
+    assert!(matches!(again, SourceError::File(_)), "{again}");
+}
+
+#[test]
+fn an_order_of_older_commits_is_checked_out_from_them() {
+    let port = Port::new();
+    port.packages
+        .commit(&[("a/repos/core-x86_64/PKGBUILD", FILE, "pkgrel=1\n")]);
+    port.community.commit(&[]);
+    port.ours.commit(&[("core/a/old", FILE, "")]);
+    let (sources, heads) = fetched(&port);
+    let old = orders(&sources, &heads).remove(0);
+    port.packages
+        .commit(&[("a/repos/extra-x86_64/PKGBUILD", FILE, "pkgrel=2\n")]);
+    port.ours.commit(&[]);
+    let (sources, _) = fetched(&port);
+    let directory = tempfile::tempdir().unwrap();
+    sources.checkout(&old, SubRelease::None, directory.path()).unwrap();
+    let pkgbuild = fs::read_to_string(directory.path().join("PKGBUILD")).unwrap();
+    assert_eq!(pkgbuild, "pkgrel=1\nunset -f pkgver\n");
+    assert!(directory.path().join("old").exists());
+    let mut unknown = old.clone();
+    unknown.revision = "1".repeat(40).parse().unwrap();
+    assert!(sources.has_commits_of(&old).unwrap() && !sources.has_commits_of(&unknown).unwrap());
+    let error = sources.content_id(&unknown).unwrap_err();
+    assert!(matches!(error, SourceError::UnknownRevision { .. }), "{error}");
+}
+
+#[test]
+fn hostile_content_is_refused() {
+    for (path, mode, content) in [
+        ("a/repos/core-x86_64/x", LINK, "/etc/passwd"),
+        ("a/repos/core-x86_64/x", LINK, "../x"),
+        ("a/repos/core-x86_64/d/x", LINK, "../d/../../x"),
+        ("a/repos/core-x86_64/x\ny", FILE, ""),
+        ("a/repos/core-x86_64/PKGBUILD", LINK, "/etc/passwd"),
+    ] {
+        let port = Port::new();
+        let mut files = vec![("a/repos/core-x86_64/PKGBUILD", FILE, PKGBUILD)];
+        files.push((path, mode, content));
+        port.packages.commit(&files);
+        port.community.commit(&[]);
+        port.ours.commit(&[]);
+        let (sources, heads) = fetched(&port);
+        let order: Order = format!(
+            "a {} {} core",
+            heads.iter().next_back().unwrap().1,
+            heads.iter().nth(1).unwrap().1
+        )
+        .parse()
+        .unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let error = sources
+            .checkout(&order, SubRelease::None, directory.path())
+            .unwrap_err();
+        assert!(matches!(error, SourceError::Refused { .. }), "{path}: {error}");
+    }
+}
+
+#[test]
+fn a_repository_that_cannot_be_fetched_is_named() {
+    let port = Port::new();
+    let mut config = port.config();
+    config.set("repo_urls__community", "file:///nonexistent/x.git");
+    port.packages.commit(&[]);
+    let error = Sources::open(&config).unwrap().fetch().unwrap_err().to_string();
+    assert!(
+        error.contains("community") && error.contains("/nonexistent/x.git"),
+        "{error}"
+    );
+    config.set("repo_urls__community", "ext::sh -c touch% /tmp/x");
+    assert!(Sources::open(&config).unwrap().fetch().is_err());
+}
