@@ -14,7 +14,7 @@ use common::process::{Cause, Command, Output};
 use crate::outcome::Class;
 use crate::products;
 use crate::request::BuildTask;
-use crate::sandbox::{Network, Sandbox, Sources, User};
+use crate::sandbox::{Network, Sandbox, Sources, User, give_to_builder};
 use crate::session::Session;
 use crate::sources::SourceCache;
 use crate::srcinfo::SrcInfo;
@@ -49,6 +49,7 @@ pub(crate) fn run(session: &mut Session, task: &BuildTask, arch: &str, answer: &
         sandbox,
     };
     let info = build.prepare_copy(arch)?;
+    build.add_known_sources(&info)?;
     let _cache = build.make_sources_ready(&info.pkgbase)?;
     build.make_packages()?;
     let names = products::send(build.sandbox.packages(), &info.pkgnames, answer)?;
@@ -100,6 +101,21 @@ impl Build<'_, '_> {
             cause => anyhow!("the PKGBUILD cannot be read: {cause}").context(Class::Failed),
         })?;
         SrcInfo::parse(&String::from_utf8_lossy(&read.stdout), arch).context(Class::Failed)
+    }
+
+    /// Puts sources that the caller has already beside the PKGBUILD, where makepkg looks first.
+    fn add_known_sources(&self, info: &SrcInfo) -> Result<()> {
+        let Some(directory) = &self.task.srcdest else {
+            return Ok(());
+        };
+        for name in &info.sources {
+            let (from, to) = (directory.join(name), self.sandbox.start().join(name));
+            if from.is_file() && std::fs::symlink_metadata(&to).is_err() {
+                std::fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+                give_to_builder(&to)?;
+            }
+        }
+        Ok(())
     }
 
     /// Fetches, verifies, extracts and prepares sources. The cache is ours until it is dropped.

@@ -61,7 +61,7 @@ impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Done => "done",
-            Self::Failed => "the build failed",
+            Self::Failed => "failed",
             Self::Dependencies => "dependencies cannot be installed",
             Self::Sources => "sources cannot be made ready",
             Self::Limit => "a limit was reached",

@@ -91,7 +91,7 @@ impl Pacman {
             .args(["--unshare-pid", "--unshare-ipc", "--die-with-parent", "--new-session"])
             .args(["--clearenv", "--setenv", "LANG", "C.UTF-8", "--setenv", "PATH"])
             .arg("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .args(["pacman", "--noconfirm", "--noprogressbar", "--color", "never"])
+            .args(["pacman", "--noconfirm", "--color", "never"])
             .args([
                 "--root",
                 "/chroot",
@@ -117,7 +117,10 @@ impl Pacman {
 
     /// Reads the newest databases.
     pub(crate) fn refresh(&self, root: &Path) -> Result<()> {
-        run("pacman -Sy", self.command(root, CommonCache::Used).arg("-Sy"))
+        run(
+            "pacman -Sy",
+            self.command(root, CommonCache::Used).args(["-Sy", "--noprogressbar"]),
+        )
     }
 
     /// Brings what is installed up to date.
@@ -125,7 +128,13 @@ impl Pacman {
         self.change(root, &["-Su"], &[])
     }
 
-    /// Installs packages by name or dependency.
+    /// Installs the packages of a new root.
+    pub(crate) fn install_root(&self, root: &Path, packages: &[&str]) -> Result<()> {
+        let packages: Vec<String> = packages.iter().map(|name| (*name).to_owned()).collect();
+        self.change(root, &["-S", "--needed"], &packages)
+    }
+
+    /// Installs dependencies, which may be given with versions.
     pub(crate) fn install(&self, root: &Path, wanted: &[String]) -> Result<()> {
         self.change(root, &["-S", "--needed", "--asdeps"], wanted)
     }
@@ -141,7 +150,11 @@ impl Pacman {
     fn change(&self, root: &Path, options: &[&str], targets: &[String]) -> Result<()> {
         let name = format!("pacman {}", options[0]);
         let attempt = |cache| {
-            let command = self.command(root, cache).args(options).arg("--").args(targets);
+            let command = self
+                .command(root, cache)
+                .args(options)
+                .args(["--noprogressbar", "--"])
+                .args(targets);
             run(&name, command)
         };
         let mut changed = attempt(CommonCache::Used);

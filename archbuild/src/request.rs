@@ -74,7 +74,7 @@ pub(crate) struct BuildTask {
     pub(crate) check: bool,
     /// Arguments for makepkg.
     pub(crate) makepkg: Vec<OsString>,
-    /// Where sources are kept, when not beside the root.
+    /// A directory with sources that are there already.
     pub(crate) srcdest: Option<PathBuf>,
     /// Variables that the build sees.
     pub(crate) environment: Vec<(String, String)>,

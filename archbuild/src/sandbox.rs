@@ -103,9 +103,10 @@ impl Sandbox {
     where
         I: IntoIterator<Item: AsRef<OsStr>>,
     {
-        let sources_option = match sources {
-            Sources::Writable => "--bind",
-            Sources::ReadOnly => "--ro-bind",
+        // makepkg wants to be able to write there, even when it has nothing to fetch.
+        let (sources_option, srcdest) = match sources {
+            Sources::Writable => ("--bind", "/srcdest"),
+            Sources::ReadOnly => ("--ro-bind", "/tmp"),
         };
         let mut command = Command::new("bwrap");
         for (option, from, to) in [
@@ -157,7 +158,7 @@ impl Sandbox {
             ("SHELL", "/bin/bash"),
             ("BUILDDIR", "/build"),
             ("PKGDEST", "/pkgdest"),
-            ("SRCDEST", "/srcdest"),
+            ("SRCDEST", srcdest),
             ("SRCPKGDEST", "/pkgdest"),
             ("LOGDEST", "/logdest"),
         ];

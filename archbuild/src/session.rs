@@ -77,8 +77,7 @@ impl<'a> Session<'a> {
             .note(format_args!("making the root {}", self.layout.root_link().display()));
         roots::make(self.layout, &right, |root| {
             self.pacman.refresh(root)?;
-            let packages: Vec<String> = ROOT_PACKAGES.iter().map(|name| (*name).to_owned()).collect();
-            self.pacman.install(root, &packages)
+            self.pacman.install_root(root, ROOT_PACKAGES)
         })
         .context("the root cannot be made")?;
         let made = roots::current(self.layout)?.context("the new root has vanished")?;

@@ -27,7 +27,7 @@ pub(crate) struct Settings {
     pub(crate) chroot_dir: PathBuf,
     /// The account that root drops to; none when the caller is not root.
     pub(crate) account: Option<Account>,
-    /// Where sources are kept.
+    /// A directory with sources that are there already; never written.
     pub(crate) srcdest: Option<PathBuf>,
     /// The gpg home directory with the keys of packagers.
     pub(crate) keyring: Option<PathBuf>,
@@ -97,7 +97,7 @@ impl Settings {
         };
         Ok(Parts {
             host_pacman_conf: conf.for_host(self.arch.as_str()),
-            chroot_pacman_conf: conf.for_chroot().to_owned(),
+            chroot_pacman_conf: conf.for_chroot(self.arch.as_str()),
             server_directories: conf.local_directories(),
             makepkg_conf,
         })

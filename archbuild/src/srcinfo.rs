@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use common::names::{PkgBase, PkgName};
+use common::names::{FileName, PkgBase, PkgName};
 
 /// Longest dependency that is passed on.
 const MAX_DEPENDENCY: usize = 300;
@@ -21,6 +21,8 @@ pub(crate) struct SrcInfo {
     pub(crate) dependencies: BTreeSet<String>,
     /// Needed for check().
     pub(crate) check_dependencies: BTreeSet<String>,
+    /// Names under which makepkg looks for sources that are there already.
+    pub(crate) sources: BTreeSet<FileName>,
 }
 
 impl SrcInfo {
@@ -29,6 +31,7 @@ impl SrcInfo {
         let mut pkgbase = None;
         let mut pkgnames = BTreeSet::new();
         let (mut dependencies, mut check_dependencies) = (BTreeSet::new(), BTreeSet::new());
+        let mut sources = BTreeSet::new();
         for line in text.lines() {
             let Some((key, value)) = line.trim().split_once(" = ") else {
                 continue;
@@ -50,6 +53,7 @@ impl SrcInfo {
                 "checkdepends" => {
                     check_dependencies.insert(dependency(value)?);
                 }
+                "source" => sources.extend(source_name(value)),
                 _ => {}
             }
         }
@@ -58,6 +62,7 @@ impl SrcInfo {
             pkgnames,
             dependencies,
             check_dependencies,
+            sources,
         })
     }
 
@@ -69,6 +74,15 @@ impl SrcInfo {
         }
         all.into_iter().collect()
     }
+}
+
+/// `name::url`, or the last part of the URL or path.
+fn source_name(text: &str) -> Option<FileName> {
+    let name = match text.split_once("::") {
+        Some((name, _)) => name,
+        None => text.rsplit('/').next().unwrap_or(text),
+    };
+    name.parse().ok()
 }
 
 fn dependency(text: &str) -> Result<String> {
@@ -90,7 +104,8 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "pkgbase = a\n\tpkgver = 1\n\tarch = x86_64\n\tcheckdepends = which\n\tmakedepends = flex>=2\n\t\
-                        makedepends_x86_64 = nasm\n\tmakedepends_i686 = yasm\n\tdepends = glibc\n\npkgname = a\n\
+                        makedepends_x86_64 = nasm\n\tmakedepends_i686 = yasm\n\tdepends = glibc\n\tsource = a.tar.gz::https://host/1\n\tsource = https://host/b.tgz\n\
+                        \tsource = x/../..\n\npkgname = a\n\
                         \tdepends = only-to-run\n\npkgname = a-doc\n";
 
     #[test]
@@ -100,6 +115,8 @@ mod tests {
         assert_eq!(info.wanted(false), ["flex>=2", "glibc", "nasm"]);
         assert_eq!(info.wanted(true), ["flex>=2", "glibc", "nasm", "which"]);
         assert_eq!(info.pkgnames.iter().collect::<Vec<_>>(), ["a", "a-doc"]);
+        let sources: Vec<&str> = info.sources.iter().map(FileName::as_str).collect();
+        assert_eq!(sources, ["a.tar.gz", "b.tgz"]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ const LOG_LIMIT: u64 = 64 << 20;
 
 /// What the end of a build command means, the table of exit codes of `archbuild build`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub(crate) enum Class {
     /// 0: built.
     Built,
     /// 1 and every code that is not listed: a function of the package failed.
@@ -37,7 +37,7 @@ pub enum Class {
 impl Class {
     /// The class of an exit code.
     #[must_use]
-    pub const fn of(code: Option<i32>) -> Self {
+    pub(crate) const fn of(code: Option<i32>) -> Self {
         match code {
             Some(0) => Self::Built,
             Some(2) => Self::Dependencies,
@@ -51,7 +51,7 @@ impl Class {
 
     /// The class in words, for logs and messages.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Built => "built",
             Self::Function => "a function of the package failed",

@@ -15,7 +15,7 @@ use common::package::PackageFile;
 use common::process::Command;
 use common::repository::{Commit, NewPackage, Repositories, RepositoryError};
 use tempfile::TempDir;
-use testkit::keys::GpgHome;
+use testkit::gpg::GpgHome;
 use testkit::need;
 use testkit::package::PackageSpec;
 
@@ -130,8 +130,7 @@ fn databases_say_field_by_field_what_repo_add_says() {
         return;
     }
     let house = House::new();
-    let home = GpgHome::new();
-    home.make_key("packager");
+    let key = GpgHome::new("packager").unwrap();
     let theirs = house.directory.path().join("theirs");
     fs::create_dir(&theirs).unwrap();
     let mut transaction = house.repositories.transaction();
@@ -139,7 +138,7 @@ fn databases_say_field_by_field_what_repo_add_says() {
     for (index, spec) in many_fields().iter().enumerate() {
         let mut package = house.package(spec);
         if index == 0 {
-            package.signature = Some(sign(&home, &package.file.path));
+            package.signature = Some(key.sign(&package.file.path).unwrap());
             fs::copy(
                 package.signature.as_ref().unwrap(),
                 theirs.join(format!("{}.sig", spec.file_name())),
@@ -339,9 +338,12 @@ fn pacman_reads_signed_databases_and_sees_each_change() {
     if !need::programs(&["pacman", "fakeroot", "gpg", "repo-add"]) {
         return;
     }
-    let home = GpgHome::new();
-    let key = home.make_key("master");
-    let house = House::with(&format!("repo_key={key}\ngpg_home='{}'\n", home.path().display()));
+    let key = GpgHome::new("master").unwrap();
+    let house = House::with(&format!(
+        "repo_key={}\ngnupg_home='{}'\n",
+        key.fingerprint(),
+        key.path().display()
+    ));
     house.add("core", &PackageSpec::new("a", "1-1"));
     assert!(house.path("core").join("core.db.sig").exists());
     let root = house.directory.path().join("root");
@@ -350,7 +352,7 @@ fn pacman_reads_signed_databases_and_sees_each_change() {
     let text = format!(
         "[options]\nArchitecture = x86_64\nSigLevel = Required DatabaseRequired\nGPGDir = {}\n\
          [core]\nServer = file://{}\n",
-        home.path().display(),
+        key.path().display(),
         house.path("core").display()
     );
     put(&conf, text.as_bytes());
@@ -399,13 +401,6 @@ fn the_publish_command_gets_the_changed_paths_and_a_failure_is_not_lost() {
     fs::remove_file(&told).unwrap();
     house.repositories.publish().unwrap();
     assert!(!told.exists(), "nothing is left to tell");
-}
-
-fn sign(home: &GpgHome, file: &Path) -> PathBuf {
-    let signature = PathBuf::from(format!("{}.sig", file.display()));
-    let (file, made) = (file.to_str().unwrap(), signature.to_str().unwrap());
-    home.gpg(&["--yes", "--output", made, "--detach-sign", file]);
-    signature
 }
 
 /// A file that was there before, or that somebody else made.

@@ -33,7 +33,7 @@ use common::lock::Patience;
 use common::metadata::Metadata;
 use common::names::{Builder, FileName, PkgBase};
 use common::repository::Repositories;
-use common::source::SubRelease;
+use common::source::{SubPkgrel, SubRelease};
 use common::srcinfo::SrcInfo;
 use common::state::State;
 use common::work_dir::{Hindrance, Scope, WorkDir};
@@ -254,7 +254,7 @@ impl<'a> Master<'a> {
             None => {
                 let published = Repositories::open(self.config)?.file_names()?;
                 let pkgnames = srcinfo.pkgnames().cloned().collect();
-                let sub_pkgrel = sub_pkgrel::next(&published, &pkgnames, &srcinfo.full_version());
+                let sub_pkgrel = sub_pkgrel::next(&published, &pkgnames, srcinfo.full_version());
                 let assignment = Assignment {
                     order: order.clone(),
                     sub_pkgrel,
@@ -305,11 +305,11 @@ impl<'a> Master<'a> {
     }
 
     fn expected_files(&self, srcinfo: &SrcInfo, sub_pkgrel: u32) -> anyhow::Result<Vec<FileName>> {
-        let sub = SubRelease::from_config(self.config, sub_pkgrel)?;
+        let sub = SubRelease::new(SubPkgrel::configured(self.config)?, sub_pkgrel);
         let arch = self.config.arch()?;
         let pkgext = self.config.text("pkgext").unwrap_or(".pkg.tar.zst");
         srcinfo
-            .package_files(&sub, &arch, pkgext)
+            .package_files(sub, &arch, pkgext)
             .iter()
             .map(|file| Ok(file.to_file_name()?))
             .collect()

@@ -16,7 +16,7 @@ pub(super) struct Signing {
 impl Signing {
     /// The configured key; none when databases are not signed.
     pub(super) fn from_config(config: &Config) -> Result<Option<Self>, ConfigError> {
-        let home = config.path("gpg_home")?;
+        let home = config.path("gnupg_home")?;
         match config.text("repo_key") {
             None => Ok(None),
             Some(key) if key.starts_with('-') => Err(config.refuse("repo_key", "it has to be a key of gpg")),
