@@ -5,6 +5,7 @@
 
 pub mod gpg;
 pub mod need;
+pub mod packaging;
 pub mod package;
 pub mod port;
 pub mod sshd;
