@@ -1,5 +1,7 @@
 //! get-assignment as a process: exit codes, what is on disk afterwards, other callers, trouble.
 
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,7 +31,10 @@ impl Master {
             files.push((format!("{directory}/.SRCINFO"), srcinfo(pkgbase, &lines)));
             files.push((format!("{directory}/PKGBUILD"), format!("pkgname={pkgbase}\n")));
         }
-        let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), FILE, text.as_str())).collect();
+        let files: Vec<_> = files
+            .iter()
+            .map(|(path, text)| (path.as_str(), FILE, text.as_str()))
+            .collect();
         let revision = remote.commit(&files).to_string();
         let master = Self { root, revision };
         std::fs::create_dir_all(master.path("work")).unwrap();
@@ -40,7 +45,10 @@ impl Master {
             master.path("repositories").display(),
         );
         master.write("master.conf", &config);
-        let list: String = packages.iter().map(|p| format!("{}\n", master.order(p.split(':').next().unwrap()))).collect();
+        let list: String = packages
+            .iter()
+            .map(|p| format!("{}\n", master.order(p.split(':').next().unwrap())))
+            .collect();
         master.write("work/build-list", &list);
         master
     }
@@ -82,7 +90,11 @@ fn scenario_26_the_first_order_is_handed_out_and_recorded_before_it_is_printed()
     let given = master.ask("s1", &[]).expect(0);
     assert_eq!(given.stdout, format!("{} 0\n", master.order("a")));
     assert_eq!(master.read(&master.state("a", "locked")), "s1\n");
-    assert!(master.read("work/builders/s1").starts_with(&format!("{} 0 assigned ", master.order("a"))));
+    assert!(
+        master
+            .read("work/builders/s1")
+            .starts_with(&format!("{} 0 assigned ", master.order("a")))
+    );
     master.ask("s2", &[]).expect(2);
     assert!(master.read("work/journal").contains("\tassigned\ta\t"));
 }
@@ -97,7 +109,10 @@ fn scenario_28_asking_again_changes_nothing_and_sharing_adds_a_name() {
     assert_eq!(shared.stdout, format!("{} 0\n", master.order("a")));
     assert_eq!(master.read(&master.state("a", "locked")), "s1\ns3\n");
     let json = master.ask("s1", &["--json", "--files"]).expect(0).stdout;
-    assert!(json.contains("\"pkgbase\":\"a\"") && json.contains("a-1-1.0-any"), "{json}");
+    assert!(
+        json.contains("\"pkgbase\":\"a\"") && json.contains("a-1-1.0-any"),
+        "{json}"
+    );
 }
 
 #[test]
@@ -112,7 +127,12 @@ fn scenario_25_no_list_is_3_and_an_unknown_name_too() {
 #[test]
 fn scenario_30_states_of_an_older_revision_go_and_published_ones_stay() {
     let master = Master::new(&["a"]);
-    let old = |state: &str| format!("work/package-states/a.{}.{NO_CUSTOMIZATION}.core.{state}", "5".repeat(40));
+    let old = |state: &str| {
+        format!(
+            "work/package-states/a.{}.{NO_CUSTOMIZATION}.core.{state}",
+            "5".repeat(40)
+        )
+    };
     std::fs::create_dir_all(master.path("work/package-states")).unwrap();
     for state in ["locked", "broken", "done", "testing"] {
         master.write(&old(state), "x\n");
@@ -133,11 +153,17 @@ fn scenario_36_a_held_lock_or_an_insane_master_is_1_with_empty_stdout() {
         let _held = Lock::acquire(&lock, Mode::Exclusive, Patience::Never).unwrap();
         let ended = master.ask("s1", &[]).expect(1);
         assert!(ended.stdout.is_empty(), "{ended:?}");
-        assert!(ended.stderr.contains(&std::process::id().to_string()), "it says who holds the lock: {ended:?}");
+        assert!(
+            ended.stderr.contains(&std::process::id().to_string()),
+            "it says who holds the lock: {ended:?}"
+        );
     }
     master.write("work/build-master-sanity", "a file is gone\n");
     let ended = master.ask("s1", &[]).expect(1);
-    assert!(ended.stdout.is_empty() && ended.stderr.contains("a file is gone"), "{ended:?}");
+    assert!(
+        ended.stdout.is_empty() && ended.stderr.contains("a file is gone"),
+        "{ended:?}"
+    );
 }
 
 #[test]
@@ -146,10 +172,19 @@ fn scenario_37_callers_at_one_time_get_different_orders() {
     let master = Master::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let mut given: Vec<String> = std::thread::scope(|scope| {
         let asking: Vec<_> = (0..8)
-            .map(|n| scope.spawn({
-                let master = &master;
-                move || master.tool(&format!("s{n}")).env("PORTSMITH_LOCK_WAIT_SECONDS", "60").run().expect(0).stdout
-            }))
+            .map(|n| {
+                scope.spawn({
+                    let master = &master;
+                    move || {
+                        master
+                            .tool(&format!("s{n}"))
+                            .env("PORTSMITH_LOCK_WAIT_SECONDS", "60")
+                            .run()
+                            .expect(0)
+                            .stdout
+                    }
+                })
+            })
             .collect();
         asking.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -176,7 +211,10 @@ fn explain_says_why_and_hands_out_nothing() {
         all,
         "a: broken 2 times; can be built\nb: waits for a (make)\nc: blocked: wait for FS#1\n"
     );
-    assert_eq!(master.ask("s1", &["--explain", "b"]).expect(0).stdout, "b: waits for a (make)\n");
+    assert_eq!(
+        master.ask("s1", &["--explain", "b"]).expect(0).stdout,
+        "b: waits for a (make)\n"
+    );
     assert!(!master.path("work/builders/s1").exists());
 }
 
@@ -227,7 +265,10 @@ fn mistakes_of_the_caller_and_of_the_operator_have_their_own_codes() {
         .env("PORTSMITH_BUILDER", "s1")
         .run()
         .expect(78);
-    assert!(ended.stderr.contains("work_dir") && ended.stderr.lines().count() == 1, "{ended:?}");
+    assert!(
+        ended.stderr.contains("work_dir") && ended.stderr.lines().count() == 1,
+        "{ended:?}"
+    );
     let help = master.ask("s1", &["--help"]).expect(0);
     assert!(help.stdout.contains("Exit codes"));
 }
@@ -236,7 +277,10 @@ fn mistakes_of_the_caller_and_of_the_operator_have_their_own_codes() {
 fn an_assignment_that_cannot_be_written_is_1_and_is_handed_out_again() {
     let master = Master::new(&["a"]);
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let command = master.tool("s1").into_command().output(common::process::Output::Stdout(full));
+    let command = master
+        .tool("s1")
+        .into_command()
+        .output(common::process::Output::Stdout(full));
     let finished = command.wait().unwrap();
     assert_eq!(finished.status.code(), Some(1));
     assert!(master.ask("s1", &[]).expect(0).stdout.starts_with("a "));

@@ -5,8 +5,8 @@
 
 pub mod gpg;
 pub mod need;
-pub mod packaging;
 pub mod package;
+pub mod packaging;
 pub mod port;
 pub mod sshd;
 pub mod tool;
