@@ -10,9 +10,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser};
+use thiserror::Error;
 
 use crate::config::{Config, ConfigError, Environment};
 use crate::exit::Failure;
+use crate::names::{Builder, NameError};
 
 /// Options of every tool.
 #[derive(Debug, Clone, Args)]
@@ -52,6 +54,31 @@ pub fn environment() -> Environment {
     std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+/// The caller's identity: `PORTSMITH_BUILDER`, which builder-gate sets, or `slave`, as the originals call it. Never from
+/// an argument.
+///
+/// # Errors
+/// Neither is set, or the value is no builder's name: 64.
+pub fn builder(environment: &Environment) -> Result<Builder, IdentityError> {
+    ["PORTSMITH_BUILDER", "slave"]
+        .into_iter()
+        .find_map(|key| environment.get(key))
+        .ok_or(IdentityError::Missing)?
+        .parse()
+        .map_err(IdentityError::Name)
+}
+
+/// A caller without a name.
+#[derive(Debug, Error)]
+pub enum IdentityError {
+    /// The environment does not say who calls.
+    #[error("PORTSMITH_BUILDER does not say which builder calls: builder-gate sets it")]
+    Missing,
+    /// The name breaks its rule.
+    #[error(transparent)]
+    Name(NameError),
 }
 
 /// How much is said.

@@ -2,6 +2,16 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// A Unix time in words, UTC: with `%Y-%m-%dT%H:%M:%S` for example `2018-01-29T12:00:00`. A time that no calendar has
+/// is given as its number.
+#[must_use]
+pub fn format_utc(unix: u64, format: &str) -> String {
+    i64::try_from(unix)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        .map_or_else(|| unix.to_string(), |time| time.strftime(format).to_string())
+}
+
 /// One instant, on the wall clock and on the clock that runs since boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Now {
@@ -34,5 +44,16 @@ impl Now {
             boot_id,
             boot_seconds,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_given_in_utc() {
+        assert_eq!(format_utc(1_517_227_200, "%Y-%m-%dT%H:%M:%S"), "2018-01-29T12:00:00");
+        assert_eq!(format_utc(u64::MAX, "%Y"), u64::MAX.to_string());
     }
 }

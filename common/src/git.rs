@@ -247,6 +247,21 @@ impl GitRepository {
         })
     }
 
+    /// When a commit was made, Unix time; `None` when it is unknown here.
+    ///
+    /// # Errors
+    /// The clone cannot be read.
+    pub fn commit_time(&self, revision: &Revision) -> Result<Option<u64>, GitError> {
+        self.read(&format!("commit {revision}"), |repository| {
+            let found = Oid::from_str(revision.as_str()).and_then(|id| repository.find_commit(id));
+            match found {
+                Ok(commit) => Ok(u64::try_from(commit.time().seconds()).ok()),
+                Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
     /// The entries of a tree.
     ///
     /// # Errors

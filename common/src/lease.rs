@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::assignment::Assignment;
@@ -108,6 +108,12 @@ impl Leases {
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
         Self { directory }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The leases of one builder, in the order in which they were handed out; lines that are none are passed over.

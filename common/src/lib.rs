@@ -10,6 +10,7 @@ compile_error!(
 
 pub mod account;
 pub mod alpm;
+pub mod archive;
 pub mod assignment;
 pub mod atomic;
 pub mod build_graph;
@@ -26,8 +27,11 @@ pub mod lease;
 pub mod lock;
 pub mod metadata;
 pub mod names;
+pub mod package;
 pub mod process;
+pub mod repository;
 pub mod sanity;
+pub mod signature;
 pub mod source;
 pub mod srcinfo;
 pub mod state;

@@ -126,6 +126,24 @@ impl Metadata {
         self.of_content(order, &self.sources.content_id(order)?)
     }
 
+    /// The metadata of one order when it is at hand; `None` when its PKGBUILD would have to be evaluated, which may take
+    /// seconds.
+    ///
+    /// # Errors
+    /// The commits are unknown, or the clones or the cache cannot be read.
+    pub fn cached(&self, order: &Order) -> Result<Option<SrcInfo>, MetadataError> {
+        let content = self.sources.content_id(order)?;
+        Ok(self.at_hand(order, &content)?.map(|(_, info)| info))
+    }
+
+    /// The text of an order's `.SRCINFO`.
+    ///
+    /// # Errors
+    /// As [`Metadata::srcinfo`].
+    pub fn srcinfo_text(&self, order: &Order) -> Result<String, MetadataError> {
+        Ok(self.text_and_info(order, &self.sources.content_id(order)?)?.0)
+    }
+
     /// The metadata of many orders, evaluated several at a time. The failure of one is no failure of the others.
     #[must_use]
     pub fn srcinfos<'a>(&self, orders: impl IntoIterator<Item = &'a Order>) -> Infos {
@@ -165,21 +183,36 @@ impl Metadata {
     }
 
     fn of_content(&self, order: &Order, content: &ContentId) -> Result<SrcInfo, MetadataError> {
-        let kept = self.directory.join(format!("{content}.srcinfo"));
-        if let Some(text) = atomic::read_text(&kept)?
+        Ok(self.text_and_info(order, content)?.1)
+    }
+
+    fn text_and_info(&self, order: &Order, content: &ContentId) -> Result<(String, SrcInfo), MetadataError> {
+        if let Some(found) = self.at_hand(order, content)? {
+            return Ok(found);
+        }
+        let text = self.evaluate(order)?;
+        let info = self.parse(order, &text)?;
+        atomic::write(&self.kept(content), text.as_bytes())?;
+        Ok((text, info))
+    }
+
+    /// What was evaluated before, else what is committed, if it can be read.
+    fn at_hand(&self, order: &Order, content: &ContentId) -> Result<Option<(String, SrcInfo)>, MetadataError> {
+        if let Some(text) = atomic::read_text(&self.kept(content))?
             && let Ok(info) = self.parse(order, &text)
         {
-            return Ok(info);
+            return Ok(Some((text, info)));
         }
         if let Some(text) = self.sources.committed_srcinfo(order)?
             && let Ok(info) = self.parse(order, &text)
         {
-            return Ok(info);
+            return Ok(Some((text, info)));
         }
-        let text = self.evaluate(order)?;
-        let info = self.parse(order, &text)?;
-        atomic::write(&kept, text.as_bytes())?;
-        Ok(info)
+        Ok(None)
+    }
+
+    fn kept(&self, content: &ContentId) -> PathBuf {
+        self.directory.join(format!("{content}.srcinfo"))
     }
 
     fn parse(&self, order: &Order, text: &str) -> Result<SrcInfo, MetadataError> {

@@ -85,6 +85,16 @@ fn last_lines(tail: &str) -> String {
     }
 }
 
+/// Another tool of the project: the program beside this one, else the one in PATH.
+#[must_use]
+pub fn sibling(tool: &str) -> PathBuf {
+    std::env::current_exe()
+        .ok()
+        .and_then(|own| Some(own.parent()?.join(tool)))
+        .filter(|path| path.is_file())
+        .unwrap_or_else(|| PathBuf::from(tool))
+}
+
 /// What a child reads as its standard input.
 #[derive(Debug)]
 pub enum Input {
@@ -106,6 +116,8 @@ pub enum Output {
     Log(File, u64),
     /// To standard error of this process, both streams: stdout is for the answer.
     ToStderr,
+    /// Standard output into this file or pipe, standard error to that of this process.
+    Stdout(File),
     /// Standard output and error of this process.
     Inherit,
 }
@@ -280,6 +292,21 @@ impl Command {
         })
     }
 
+    /// Replaces this process by the program, with the streams that this process has; returns only when that fails.
+    pub fn exec(self) -> ProcessError {
+        let command = self.to_string();
+        #[expect(clippy::disallowed_methods, reason = "this is the module that starts children")]
+        let source = std::process::Command::new(&self.argv[0])
+            .args(&self.argv[1..])
+            .env_clear()
+            .envs(&self.environment)
+            .exec();
+        ProcessError {
+            command,
+            cause: Cause::Io(source),
+        }
+    }
+
     fn start(self) -> io::Result<Child> {
         #[expect(clippy::disallowed_methods, reason = "this is the module that starts children")]
         let mut command = std::process::Command::new(&self.argv[0]);
@@ -308,6 +335,10 @@ impl Command {
             Output::Inherit => None,
             Output::ToStderr => {
                 command.stdout(Stdio::from(io::stderr().lock_as_file()?));
+                None
+            }
+            Output::Stdout(file) => {
+                command.stdout(Stdio::from(file));
                 None
             }
             Output::Capture => {

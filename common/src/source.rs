@@ -235,6 +235,20 @@ impl Sources {
         Ok(has_revision && has_mod_revision)
     }
 
+    /// When the younger of an order's two commits was made, Unix time: the SOURCE_DATE_EPOCH of its build.
+    ///
+    /// # Errors
+    /// A clone cannot be read.
+    pub fn commit_time(&self, order: &Order) -> Result<u64, GitError> {
+        let mut latest = 0;
+        for repository in self.repositories() {
+            for revision in [&order.revision, &order.mod_revision] {
+                latest = latest.max(repository.commit_time(revision)?.unwrap_or(0));
+            }
+        }
+        Ok(latest)
+    }
+
     /// What identifies the content that an order is built from.
     ///
     /// # Errors

@@ -1,10 +1,403 @@
-//! The `get-assignment` command as a library.
+//! `get-assignment`: hands one order of the build list to a builder.
+//!
+//! With the build-list lock held: read list, graph, states and leases, choose ([`selection`]), record the lease, and
+//! only then print. Metadata that is not cached is evaluated without the lock, and the choice made again. A tool killed
+//! in between leaves a lease that the builder gets again when it asks again.
+//!
+//! Lock order: build-list, sanity-check (shared).
 
+mod cli;
+mod patience;
+pub mod selection;
+pub mod standing;
+pub mod sub_pkgrel;
+
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use common::assignment::{Answer, Assignment};
+use common::build_graph::BuildGraph;
+use common::build_list::{BuildList, Order};
+use common::cli::{Messages, builder};
+use common::clock::Now;
+use common::config::{Config, Environment};
+use common::exit::Failure;
+use common::graph::{self, Packages};
+use common::journal::{Entry, Event};
+use common::lease::Lease;
+use common::lock::Patience;
+use common::metadata::Metadata;
+use common::names::{Builder, FileName, PkgBase};
+use common::repository::Repositories;
+use common::source::{SubPkgrel, SubRelease};
+use common::srcinfo::SrcInfo;
+use common::state::State;
+use common::work_dir::{Hindrance, Scope, WorkDir};
+
+pub use crate::cli::Cli;
+use crate::selection::{Choice, Request, choose};
+use crate::standing::{LeaseClock, Situation};
+
+/// What the builder is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Build this.
+    Assigned(Answer),
+    /// `--explain`: nothing was handed out.
+    Explained,
+    /// Come back shortly; the reason.
+    ComeBack(String),
+    /// Some order is free, but none can be built now.
+    NoneNow,
+    /// There is nothing to do.
+    Nothing,
+    /// The builder has as many orders as it may have.
+    LimitReached,
+}
+
+impl Outcome {
+    /// The protocol's exit code.
+    #[must_use]
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::Assigned(_) | Self::Explained => 0,
+            Self::ComeBack(_) => 1,
+            Self::NoneNow => 2,
+            Self::Nothing => 3,
+            Self::LimitReached => 4,
+        }
+    }
+}
 
 /// Runs the tool.
-pub fn main(_args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, _stdout: &mut dyn Write) -> ExitCode {
-    ExitCode::from(70)
+pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, stdout: &mut dyn Write) -> ExitCode {
+    let cli: Cli = match common::cli::parse(args, stdout) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let messages = Messages::new("get-assignment", &cli.common);
+    let environment = common::cli::environment();
+    match run(&cli, &environment, &messages, stdout) {
+        Ok(outcome) => {
+            match &outcome {
+                Outcome::ComeBack(reason) => messages.error(reason),
+                Outcome::NoneNow => messages.note("no order can be built now"),
+                Outcome::Nothing => messages.note("there is no order to hand out"),
+                Outcome::LimitReached => messages.note("no more orders for this builder"),
+                Outcome::Assigned(_) | Outcome::Explained => {}
+            }
+            ExitCode::from(outcome.code())
+        }
+        Err(error) => {
+            messages.error(format_args!("{error:#}"));
+            exit_code(&error)
+        }
+    }
+}
+
+/// Unforeseen trouble is 1 for a builder; what the operator has to mend has a code of its own.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.is::<common::cli::IdentityError>() {
+        Failure::Usage.into()
+    } else if common::exit::is_of_configuration(error.chain()) {
+        Failure::Config.into()
+    } else {
+        ExitCode::from(1)
+    }
+}
+
+/// Handles one request, waiting for work if it was asked to.
+///
+/// # Errors
+/// Trouble of the master: no configuration, files that cannot be read or written.
+pub fn run(
+    cli: &Cli,
+    environment: &Environment,
+    messages: &Messages,
+    stdout: &mut dyn Write,
+) -> anyhow::Result<Outcome> {
+    let config = common::cli::load_config(&cli.common, environment, messages)?;
+    let master = Master::open(&config)?;
+    if cli.explain {
+        master.explain(cli.pkgbase.as_ref(), messages, stdout)?;
+        return Ok(Outcome::Explained);
+    }
+    let builder = builder(environment)?;
+    let watch = match cli.wait {
+        0 => None,
+        seconds => {
+            let deadline = Instant::now() + Duration::from_secs(seconds);
+            Some(patience::Watch::begin(&master.work_dir, deadline).context("cannot watch the state directory")?)
+        }
+    };
+    loop {
+        let outcome = master.answer(cli, &builder, messages)?;
+        match (&outcome, &watch) {
+            (Outcome::Assigned(answer), _) => {
+                print(answer, cli, stdout).context("cannot write the assignment")?;
+                return Ok(outcome);
+            }
+            (Outcome::NoneNow | Outcome::Nothing, Some(watch)) if watch.wait()? => {}
+            _ => return Ok(outcome),
+        }
+    }
+}
+
+fn print(answer: &Answer, cli: &Cli, stdout: &mut dyn Write) -> anyhow::Result<()> {
+    let files: &[FileName] = if cli.files { &answer.files } else { &[] };
+    if cli.json {
+        let mut value = serde_json::to_value(&answer.assignment)?;
+        value["files"] = serde_json::to_value(files)?;
+        writeln!(stdout, "{value}")?;
+    } else {
+        writeln!(stdout, "{}", answer.assignment)?;
+        for file in files {
+            writeln!(stdout, "{file}")?;
+        }
+    }
+    Ok(stdout.flush()?)
+}
+
+/// The master's side: its state directory and how it is configured.
+struct Master<'a> {
+    config: &'a Config,
+    work_dir: WorkDir,
+    lease_seconds: u64,
+    limit: u64,
+    patience: Patience,
+}
+
+/// How an attempt to hand something out ended.
+enum Attempt {
+    Done(Outcome),
+    /// This order's metadata has to be evaluated first, without the lock.
+    Evaluate(Order),
+    /// build-graph does not know every order: it has to be derived first, without the lock.
+    Derive(Vec<Order>),
+}
+
+impl<'a> Master<'a> {
+    fn open(config: &'a Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            work_dir: WorkDir::open(config)?,
+            lease_seconds: config.number("lease_seconds", 3600)?,
+            limit: config.number("max_parallel_builds_per_builder", 0)?,
+            patience: Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 10)?)),
+            config,
+        })
+    }
+
+    fn answer(&self, cli: &Cli, builder: &Builder, messages: &Messages) -> anyhow::Result<Outcome> {
+        let metadata = Metadata::open(self.config, &self.work_dir)?;
+        let mut passed_over = BTreeSet::new();
+        let mut derived = BuildGraph::default();
+        loop {
+            let locks = match self.work_dir.lock(Scope::BuildList, self.patience) {
+                Ok(locks) => locks,
+                Err(hindrance @ (Hindrance::Lock(_) | Hindrance::Insane(_))) => {
+                    return Ok(Outcome::ComeBack(hindrance.to_string()));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let now = Now::read();
+            let request = Request {
+                builder,
+                wanted: cli.pkgbase.as_ref(),
+                have: &cli.have,
+                limit: self.limit,
+                passed_over: &passed_over,
+            };
+            match self.attempt(&request, &metadata, &derived, &now, messages)? {
+                Attempt::Done(outcome) => return Ok(outcome),
+                Attempt::Derive(orders) => {
+                    drop(locks);
+                    derived = derive(&orders, &metadata);
+                }
+                Attempt::Evaluate(order) => {
+                    drop(locks);
+                    if let Err(error) = metadata.srcinfo(&order) {
+                        messages.error(format_args!("{} cannot be handed out: {error}", order.pkgbase));
+                        passed_over.insert(order);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One look at the state with the lock held, and if something can be handed out, the lease recorded.
+    fn attempt(
+        &self,
+        request: &Request<'_>,
+        metadata: &Metadata,
+        derived: &BuildGraph,
+        now: &Now,
+        messages: &Messages,
+    ) -> anyhow::Result<Attempt> {
+        let clock = self.clock(now);
+        let list = self.list(messages)?;
+        let Some(graph) = self.graph(&list, derived, messages)? else {
+            return Ok(Attempt::Derive(list.orders().cloned().collect()));
+        };
+        let situation = Situation::read(&self.work_dir, &list, &graph, &clock)?;
+        let (order, lease) = match choose(&situation, request, &clock) {
+            Choice::Nothing => return Ok(Attempt::Done(Outcome::Nothing)),
+            Choice::NoneNow => return Ok(Attempt::Done(Outcome::NoneNow)),
+            Choice::LimitReached => return Ok(Attempt::Done(Outcome::LimitReached)),
+            Choice::Again(lease) => (lease.assignment.order.clone(), Some(lease)),
+            Choice::Share(order, sub_pkgrel) => {
+                let assignment = Assignment {
+                    order: order.clone(),
+                    sub_pkgrel,
+                };
+                (order, Some(Lease::new(assignment, now)))
+            }
+            Choice::Fresh(order) => (order, None),
+        };
+        let Some(srcinfo) = metadata.cached(&order)? else {
+            return Ok(Attempt::Evaluate(order));
+        };
+        let is_again = lease.is_some();
+        let lease = match lease {
+            Some(lease) => lease,
+            None => {
+                let published = Repositories::open(self.config)?.file_names()?;
+                let pkgnames = srcinfo.pkgnames().cloned().collect();
+                let sub_pkgrel = sub_pkgrel::next(&published, &pkgnames, srcinfo.full_version());
+                let assignment = Assignment {
+                    order: order.clone(),
+                    sub_pkgrel,
+                };
+                Lease::new(assignment, now)
+            }
+        };
+        let files = self.expected_files(&srcinfo, lease.assignment.sub_pkgrel)?;
+        self.record(request.builder, &lease, &situation, now)?;
+        if !is_again {
+            self.note(request.builder, &lease, now, messages);
+        }
+        Ok(Attempt::Done(Outcome::Assigned(Answer {
+            assignment: lease.assignment,
+            files,
+        })))
+    }
+
+    fn clock<'n>(&self, now: &'n Now) -> LeaseClock<'n> {
+        LeaseClock {
+            now,
+            lease_seconds: self.lease_seconds,
+        }
+    }
+
+    fn list(&self, messages: &Messages) -> anyhow::Result<BuildList> {
+        let (list, complaints) = BuildList::read(&self.work_dir.build_list())?;
+        for complaint in complaints {
+            messages.error(complaint);
+        }
+        Ok(list)
+    }
+
+    /// The graph in the state directory, or, where it is lost or does not know an order, the derived one; `None` when
+    /// that does not know it either.
+    fn graph(&self, list: &BuildList, derived: &BuildGraph, messages: &Messages) -> anyhow::Result<Option<BuildGraph>> {
+        let (graph, complaints) = BuildGraph::read(&self.work_dir.build_graph())?.unwrap_or_default();
+        for complaint in complaints {
+            messages.error(complaint);
+        }
+        let knows_all = |graph: &BuildGraph| list.orders().all(|order| graph.has_order(&order.pkgbase));
+        Ok(match (knows_all(&graph), knows_all(derived)) {
+            (true, _) => Some(graph),
+            (false, true) => Some(derived.clone()),
+            (false, false) => None,
+        })
+    }
+
+    fn expected_files(&self, srcinfo: &SrcInfo, sub_pkgrel: u32) -> anyhow::Result<Vec<FileName>> {
+        let sub = SubRelease::new(SubPkgrel::configured(self.config)?, sub_pkgrel);
+        let arch = self.config.arch()?;
+        let pkgext = self.config.text("pkgext").unwrap_or(".pkg.tar.zst");
+        srcinfo
+            .package_files(sub, &arch, pkgext)
+            .iter()
+            .map(|file| Ok(file.to_file_name()?))
+            .collect()
+    }
+
+    /// Records a lease: first in `locked`, which decides who may return the order, then in the builder's own file,
+    /// which makes it live. Killed in between, the builder's name in `locked` hinders nobody.
+    fn record(&self, builder: &Builder, lease: &Lease, situation: &Situation, now: &Now) -> anyhow::Result<()> {
+        let order = &lease.assignment.order;
+        let states = self.work_dir.states();
+        for (other, known) in states.list()? {
+            let is_outdated = other.pkgbase == order.pkgbase && other != *order;
+            for state in [State::Locked, State::Broken] {
+                if is_outdated && known.contains(&state) {
+                    states.remove(&other, state)?;
+                }
+            }
+        }
+        let mut owners: BTreeSet<String> = states
+            .read(order, State::Locked)?
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
+        if owners.insert(builder.to_string()) {
+            states.write(order, State::Locked, &owners)?;
+        }
+        let listed: BTreeSet<&Order> = situation.orders.iter().map(|(order, _)| order).collect();
+        let mut held = situation.leases.get(builder).cloned().unwrap_or_default();
+        held.retain(|other| listed.contains(&other.assignment.order));
+        match held.iter_mut().find(|other| other.assignment.order == *order) {
+            Some(old) => {
+                old.attempts += 1;
+                old.seen = now.clone();
+            }
+            None => held.push(lease.clone()),
+        }
+        Ok(self.work_dir.leases().write(builder, &held)?)
+    }
+
+    /// Writes the journal, which nothing depends on.
+    fn note(&self, builder: &Builder, lease: &Lease, now: &Now, messages: &Messages) {
+        let entry = Entry {
+            time: now.unix,
+            event: Event::Assigned,
+            order: lease.assignment.order.clone(),
+            builder: Some(builder.clone()),
+            detail: format!("sub_pkgrel {}", lease.assignment.sub_pkgrel),
+        };
+        if let Err(error) = self.work_dir.journal().append(&[entry]) {
+            messages.error(format_args!("warning: {error}"));
+        }
+    }
+
+    /// Prints `pkgbase: standing` for every order, or for one. Reads without a lock: every file is whole at any time.
+    fn explain(&self, only: Option<&PkgBase>, messages: &Messages, stdout: &mut dyn Write) -> anyhow::Result<()> {
+        let list = self.list(messages)?;
+        let graph = match self.graph(&list, &BuildGraph::default(), messages)? {
+            Some(graph) => graph,
+            None => {
+                let orders: Vec<Order> = list.orders().cloned().collect();
+                derive(&orders, &Metadata::open(self.config, &self.work_dir)?)
+            }
+        };
+        let now = Now::read();
+        let situation = Situation::read(&self.work_dir, &list, &graph, &self.clock(&now))?;
+        for (order, standing) in &situation.orders {
+            if only.is_none_or(|pkgbase| order.pkgbase == *pkgbase) {
+                writeln!(stdout, "{}: {standing}", order.pkgbase)?;
+            }
+        }
+        Ok(stdout.flush()?)
+    }
+}
+
+/// The graph out of the orders' metadata. An order without any has no needs here; it will not be handed out either.
+fn derive(orders: &[Order], metadata: &Metadata) -> BuildGraph {
+    let known = metadata.srcinfos(orders);
+    let packages = Packages::new(known.iter().map(|(pkgbase, info)| (pkgbase, info.as_ref().ok())));
+    graph::plan(&packages, known.keys()).graph
 }

@@ -1,1 +1,13 @@
-//! The testkit: what the tests of several tools share.
+//! The testkit: real parts for the tests of several tools, each in a directory of its own.
+//!
+//! What it starts it ends again; what is missing on the machine is a visible skip on a laptop and a failure where `CI`
+//! is set.
+
+pub mod gpg;
+pub mod need;
+pub mod package;
+pub mod packaging;
+pub mod port;
+pub mod sshd;
+pub mod tool;
+pub mod tools;

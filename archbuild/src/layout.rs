@@ -1,0 +1,87 @@
+//! Where things lie in `chroot_dir/ARCH`.
+//!
+//! ```text
+//! root -> .roots/N/root   the root that new working copies start from
+//! .roots/N/               one generation: root/, format (written last), lock (shared while a copy uses it)
+//! .roots/.new-*           a generation in the making
+//! copies/copy-*/          a working copy and all that belongs to one run; lock is held as long as it is in use
+//! cache/                  downloaded packages
+//! sources/PKGBASE/        downloaded sources, .PKGBASE.lock beside it
+//! .lock                   held while a root is made
+//! .copies.lock            held for the moment in which a copy is made or found to be nobody's
+//! ```
+//!
+//! Lock order: `.lock`, `.copies.lock`, then those of generations and copies. Others must not look in: the directory
+//! has mode 0700, since a root holds programs with the setuid bit that belong to the account.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// The directory of one architecture.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout(PathBuf);
+
+impl Layout {
+    /// Makes what is missing.
+    pub(crate) fn open(directory: &Path) -> Result<Self> {
+        let making = || format!("cannot make the directory {}", directory.display());
+        if !directory.is_dir() {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)
+                .with_context(making)?;
+        }
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).with_context(making)?;
+        let layout = Self(directory.to_owned());
+        for part in [layout.roots(), layout.copies(), layout.cache()] {
+            fs::create_dir_all(&part).with_context(making)?;
+        }
+        Ok(layout)
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn root_link(&self) -> PathBuf {
+        self.0.join("root")
+    }
+
+    pub(crate) fn roots(&self) -> PathBuf {
+        self.0.join(".roots")
+    }
+
+    pub(crate) fn copies(&self) -> PathBuf {
+        self.0.join("copies")
+    }
+
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.0.join("cache")
+    }
+
+    pub(crate) fn sources(&self) -> PathBuf {
+        self.0.join("sources")
+    }
+
+    pub(crate) fn root_lock(&self) -> PathBuf {
+        self.0.join(".lock")
+    }
+
+    pub(crate) fn copies_lock(&self) -> PathBuf {
+        self.0.join(".copies.lock")
+    }
+}
+
+/// Removes a directory with all that is in it, as root of the namespace. That it is gone already is no error.
+pub(crate) fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,230 @@
+//! The process outside: starts the one inside the user namespace as the unprivileged account, feeds it the request and
+//! takes the packages.
+//!
+//! Invariant: this process, which may be root, neither reads nor writes below `chroot_dir/ARCH`. Everything crosses
+//! in two pipes. The one to the inside stays open as long as this process lives: its end tells the inside to stop.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use anyhow::{Context, Result, bail};
+use common::cli::{CommonArgs, Messages};
+use common::interrupt::Interrupt;
+use common::names::FileName;
+use common::process::{Cause, Command, Input, Output};
+
+use crate::outcome::Class;
+use crate::payload::Payload;
+use crate::products;
+use crate::request::{Extent, Request, Task};
+use crate::settings::Settings;
+
+/// This process and what it was told.
+pub(crate) struct Outside<'a> {
+    /// The program to start inside: this one.
+    pub(crate) program: PathBuf,
+    /// Configuration.
+    pub(crate) settings: &'a Settings,
+    /// Options of every tool.
+    pub(crate) common: &'a CommonArgs,
+    /// Messages to the caller.
+    pub(crate) messages: Messages,
+    /// Raised when somebody ends us.
+    pub(crate) interrupt: Interrupt,
+}
+
+/// Where standard output of the process inside goes.
+enum Answer<'a> {
+    /// Packages, into this directory.
+    Packages(&'a Path),
+    /// To our own.
+    Inherit,
+}
+
+impl Outside<'_> {
+    /// Does a task that returns no packages.
+    pub(crate) fn run(&self, task: Task, payload: &Payload) -> Result<Class> {
+        Ok(self.carry_out(task, payload, &Answer::Inherit)?.0)
+    }
+
+    /// Builds, and puts the packages into `destination` when all went well.
+    pub(crate) fn build(&self, task: Task, payload: &Payload, destination: &Path) -> Result<(Class, Vec<FileName>)> {
+        self.carry_out(task, payload, &Answer::Packages(destination))
+    }
+
+    fn carry_out(&self, task: Task, payload: &Payload, answer: &Answer) -> Result<(Class, Vec<FileName>)> {
+        self.check_program()?;
+        self.make_chroot_dir()?;
+        let result = self.start_inside(task, payload, answer);
+        let is_orderly = matches!(&result, Ok((Some(class), _)) if *class != Class::Interrupted);
+        if !is_orderly {
+            // It may have been killed, and have left a copy.
+            let cleaning = Self {
+                program: self.program.clone(),
+                interrupt: Interrupt::new(),
+                ..*self
+            };
+            let clean = cleaning.start_inside(Task::Clean(Extent::Remains), &Payload::default(), &Answer::Inherit);
+            drop(clean);
+        }
+        if self.interrupt.is_raised() {
+            return Ok((Class::Interrupted, Vec::new()));
+        }
+        match result? {
+            (Some(class), names) => Ok((class, names)),
+            (None, _) => {
+                self.messages.hint(
+                    "archbuild needs unshare of util-linux 2.38, newuidmap, and ranges in /etc/subuid and /etc/subgid",
+                );
+                bail!("the process in the user namespace ended without an answer")
+            }
+        }
+    }
+
+    /// One process inside, from its start to its end.
+    fn start_inside(&self, task: Task, payload: &Payload, answer: &Answer) -> Result<(Option<Class>, Vec<FileName>)> {
+        let (input, to_inside) = io::pipe()?;
+        let (from_inside, output) = io::pipe()?;
+        let child = self
+            .command()
+            .input(Input::File(File::from(OwnedFd::from(input))))
+            .output(match answer {
+                Answer::Packages(_) => Output::Stdout(File::from(OwnedFd::from(output))),
+                Answer::Inherit => Output::Inherit,
+            })
+            .interrupt(&self.interrupt)
+            .spawn()?;
+        let request = Request {
+            verbose: self.common.verbose,
+            quiet: self.common.quiet,
+            arch: self.settings.arch.clone(),
+            directory: self.settings.chroot_dir.join(self.settings.arch.as_str()),
+            task,
+        };
+        std::thread::scope(|scope| {
+            // Dropped when the child has ended: until then the pipe stays open.
+            let (end, ended) = mpsc::channel::<()>();
+            let feeder = scope.spawn(move || {
+                let mut pipe = to_inside;
+                let sent = request.send(&mut pipe).and_then(|()| payload.send(&mut pipe));
+                if sent.is_ok() {
+                    ended.recv().ok();
+                }
+                sent
+            });
+            let receiver = match answer {
+                Answer::Packages(directory) => Some(scope.spawn(|| products::receive(from_inside, directory))),
+                Answer::Inherit => None,
+            };
+            let finished = child.wait();
+            drop(end);
+            let sent = feeder.join();
+            let products = receiver.map(|thread| thread.join());
+            let class = match finished {
+                Ok(finished) => Class::from_inside(finished.status.code()),
+                Err(Cause::Interrupted) => Some(Class::Interrupted),
+                Err(error) => return Err(error).context("waiting for the process in the user namespace"),
+            };
+            if let Ok(Err(error)) = sent
+                && class.is_none_or(|class| class == Class::Chroot)
+                && !is_broken_pipe(&error)
+            {
+                return Err(error);
+            }
+            let names = match (class, answer, products) {
+                (Some(Class::Done), Answer::Packages(directory), Some(Ok(products))) => products?.publish(directory)?,
+                _ => Vec::new(),
+            };
+            Ok((class, names))
+        })
+    }
+
+    /// `unshare … archbuild inside`. The init of the new PID namespace is the process inside: with it ends every
+    /// process of the build.
+    fn command(&self) -> Command {
+        let unshare = [
+            "unshare",
+            "--map-auto",
+            "--map-root-user",
+            "--mount",
+            "--pid",
+            "--mount-proc",
+            "--fork",
+            "--kill-child",
+        ];
+        let mut argv: Vec<&str> = Vec::new();
+        if is_32_bit_x86(self.settings.arch.as_str()) {
+            argv.extend(["setarch", "i686"]);
+        }
+        argv.extend(unshare);
+        Command::new(argv[0])
+            .args(&argv[1..])
+            .arg(&self.program)
+            .arg("inside")
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .directory("/")
+            .account(self.settings.account.as_ref())
+    }
+
+    /// The account has to be able to start this program.
+    fn check_program(&self) -> Result<()> {
+        let Some(account) = &self.settings.account else {
+            return Ok(());
+        };
+        let tried = Command::new(&self.program)
+            .arg("--version")
+            .directory("/")
+            .account(Some(account))
+            .run();
+        if tried.is_err() {
+            bail!(
+                "the account {} cannot run {}: install archbuild where everybody can",
+                account.name,
+                self.program.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Root makes the directory for the account; somebody else's is not taken.
+    fn make_chroot_dir(&self) -> Result<()> {
+        let path = &self.settings.chroot_dir;
+        let making = || format!("cannot make the directory {}", path.display());
+        if !path.exists() {
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).with_context(making)?;
+            }
+            fs::DirBuilder::new().mode(0o755).create(path).with_context(making)?;
+            if let Some(account) = &self.settings.account {
+                chown(path, Some(account.uid), Some(account.gid)).with_context(making)?;
+            }
+        }
+        if let Some(account) = &self.settings.account {
+            let owner = fs::metadata(path)?.uid();
+            if owner != account.uid {
+                bail!(
+                    "{} belongs to another user: when root builds it has to be {}'s",
+                    path.display(),
+                    account.name
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Programs of this target see a 32-bit machine.
+fn is_32_bit_x86(arch: &str) -> bool {
+    cfg!(target_arch = "x86_64") && matches!(arch, "i386" | "i486" | "i586" | "i686" | "pentium4")
+}

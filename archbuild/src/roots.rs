@@ -1,0 +1,183 @@
+//! Generations of the root. A copy keeps the one that it started from, so updating and using at the same time is safe.
+//!
+//! Invariant: `root` leads to a complete generation or nowhere. A generation is made in a temporary sibling, marked,
+//! renamed, and then the link is replaced; one that nobody uses is removed after the next was made.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use common::interrupt::Interrupt;
+use common::lock::{Lock, LockError, Mode, Patience};
+
+use crate::layout::{Layout, remove_tree};
+use crate::outcome::Class;
+
+/// Written into `format` when a generation is complete. Another content means another kind of root: it is remade.
+const FORMAT: &str = "portsmith root 1\n";
+/// Beginning of the name of a generation in the making.
+const NEW: &str = ".new-";
+/// Beginning of the name of a generation that is being removed.
+const GONE: &str = ".gone-";
+/// How often somebody who waits for a root looks whether he is asked to end.
+const STEP: Patience = Patience::Bounded(Duration::from_millis(200));
+
+/// One root, in use as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    directory: PathBuf,
+    _lock: Lock,
+}
+
+impl Generation {
+    /// Its file tree, to be read only.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.directory.join("root")
+    }
+
+    /// Its number, to tell it from others.
+    pub(crate) fn name(&self) -> String {
+        self.directory
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    }
+}
+
+/// The right to make a root.
+#[derive(Debug)]
+pub(crate) struct MakingLock {
+    _lock: Lock,
+}
+
+/// Waits for the right to make a root.
+pub(crate) fn lock(layout: &Layout, interrupt: &Interrupt, on_wait: impl FnOnce()) -> Result<MakingLock> {
+    let mut on_wait = Some(on_wait);
+    loop {
+        match Lock::acquire(&layout.root_lock(), Mode::Exclusive, STEP) {
+            Ok(lock) => return Ok(MakingLock { _lock: lock }),
+            Err(LockError::Busy { .. }) => {
+                if interrupt.is_raised() {
+                    bail!(Class::Interrupted);
+                }
+                if let Some(tell) = on_wait.take() {
+                    tell();
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The generation that new copies start from; none when there is none, or a broken one.
+pub(crate) fn current(layout: &Layout) -> Result<Option<Generation>> {
+    loop {
+        let Some(directory) = linked(layout) else {
+            return Ok(None);
+        };
+        match Lock::acquire(&directory.join("lock"), Mode::Shared, Patience::Never) {
+            Ok(lock) => {
+                // It may have been replaced and removed before it was locked.
+                if linked(layout).as_ref() == Some(&directory) {
+                    return Ok(is_complete(&directory).then_some(Generation { directory, _lock: lock }));
+                }
+            }
+            Err(LockError::Io { .. }) if linked(layout).as_ref() == Some(&directory) => return Ok(None),
+            // Somebody is removing it: the link leads elsewhere soon, or already does.
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+fn linked(layout: &Layout) -> Option<PathBuf> {
+    let target = fs::read_link(layout.root_link()).ok()?;
+    Some(layout.directory().join(target.parent()?))
+}
+
+fn is_complete(directory: &Path) -> bool {
+    fs::read_to_string(directory.join("format")).is_ok_and(|text| text == FORMAT) && directory.join("root").is_dir()
+}
+
+/// Makes a new generation: `fill` gets the empty root.
+pub(crate) fn make(layout: &Layout, _right: &MakingLock, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let new = tempfile::Builder::new()
+        .prefix(NEW)
+        .tempdir_in(layout.roots())
+        .context("cannot make a root")?
+        .keep();
+    let made = fill_and_mark(&new, fill).and_then(|()| flip(layout, &new));
+    if made.is_err() {
+        drop(remove_tree(&new));
+    }
+    made
+}
+
+fn fill_and_mark(new: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let root = new.join("root");
+    for name in ["dev", "proc", "run", "sys", "tmp", "var/lib/pacman"] {
+        fs::create_dir_all(root.join(name)).context("cannot make a root")?;
+    }
+    fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777))?;
+    fill(&root)?;
+    common::atomic::write(&new.join("lock"), b"")?;
+    common::atomic::write(&new.join("format"), FORMAT.as_bytes())?;
+    Ok(())
+}
+
+fn flip(layout: &Layout, new: &Path) -> Result<()> {
+    let number = numbers(layout)?.into_iter().max().unwrap_or(0) + 1;
+    let name = number.to_string();
+    common::atomic::rename(new, &layout.roots().join(&name))?;
+    let link = layout.roots().join(format!("{NEW}link"));
+    common::atomic::remove(&link)?;
+    symlink(Path::new(".roots").join(&name).join("root"), &link).context("cannot make the link of the root")?;
+    let place = layout.root_link();
+    if fs::symlink_metadata(&place).is_ok_and(|found| found.is_dir()) {
+        bail!("{} is in the way: it is a directory, not our link", place.display());
+    }
+    common::atomic::rename(&link, &place)?;
+    Ok(())
+}
+
+fn numbers(layout: &Layout) -> Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(layout.roots())? {
+        numbers.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
+    }
+    Ok(numbers)
+}
+
+/// Removes half-made generations and those that no copy uses and the link does not name.
+pub(crate) fn sweep(layout: &Layout, _right: &MakingLock) -> Result<()> {
+    let kept = linked(layout);
+    let mut gone = Vec::new();
+    for entry in fs::read_dir(layout.roots())? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if kept.as_ref() == Some(&path) {
+            continue;
+        }
+        if name.starts_with('.') {
+            gone.push(path);
+            continue;
+        }
+        if let Err(LockError::Busy { .. }) = Lock::acquire(&path.join("lock"), Mode::Exclusive, Patience::Never) {
+            continue;
+        }
+        // Whoever locks it now finds that the link leads elsewhere.
+        let away = path.with_file_name(format!("{GONE}{name}"));
+        common::atomic::rename(&path, &away)?;
+        gone.push(away);
+    }
+    for path in gone {
+        if path.is_dir() && !path.is_symlink() {
+            remove_tree(&path)?;
+        } else {
+            common::atomic::remove(&path)?;
+        }
+    }
+    Ok(())
+}

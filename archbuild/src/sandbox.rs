@@ -1,0 +1,192 @@
+//! The box in which code of a package runs: as an unprivileged user of the namespace, with a working copy as its whole
+//! file system, its own processes, host name and terminal session, an empty environment, and no network unless a phase
+//! needs it.
+//!
+//! The places are those of Arch's own build tools, so that what they record is the same: /startdir (the PKGBUILD's
+//! directory), /build, /srcdest, /pkgdest, /logdest.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::lchown;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use common::interrupt::Interrupt;
+use common::process::{Command, Output};
+
+use crate::copy::WorkingCopy;
+use crate::payload;
+
+/// User and group that build, in numbers of the namespace.
+pub(crate) const BUILD_ID: u32 = 1000;
+/// Their name.
+pub(crate) const BUILD_USER: &str = "builduser";
+
+/// Whether code reaches the network. With it, it reaches the host's loopback, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// That of the host.
+    Host,
+    /// A loopback of its own.
+    None,
+}
+
+/// Who runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum User {
+    /// The build user.
+    Builder,
+    /// Root of the namespace.
+    Root,
+}
+
+/// Whether sources may be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sources {
+    /// They are being fetched.
+    Writable,
+    /// They are there.
+    ReadOnly,
+}
+
+/// The box of one run.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    root: PathBuf,
+    start: PathBuf,
+    build: PathBuf,
+    packages: PathBuf,
+    logs: PathBuf,
+    /// Where sources are kept.
+    pub(crate) sources: PathBuf,
+    environment: Vec<(String, String)>,
+    interrupt: Interrupt,
+}
+
+impl Sandbox {
+    /// Makes the directories of the box in a working copy.
+    pub(crate) fn new(copy: &WorkingCopy, environment: &[(String, String)], interrupt: &Interrupt) -> Result<Self> {
+        let sandbox = Self {
+            root: copy.root(),
+            start: copy.part(payload::START)?,
+            build: copy.part("build")?,
+            packages: copy.part("pkgdest")?,
+            logs: copy.part("logdest")?,
+            sources: copy.part("srcdest")?,
+            environment: environment.to_vec(),
+            interrupt: interrupt.clone(),
+        };
+        for path in [
+            &sandbox.start,
+            &sandbox.build,
+            &sandbox.packages,
+            &sandbox.logs,
+            &sandbox.sources,
+        ] {
+            give_to_builder(path)?;
+        }
+        Ok(sandbox)
+    }
+
+    /// Where packages come to lie.
+    pub(crate) fn packages(&self) -> &Path {
+        &self.packages
+    }
+
+    /// The directory of the PKGBUILD.
+    pub(crate) fn start(&self) -> &Path {
+        &self.start
+    }
+
+    /// A command in the box.
+    pub(crate) fn command<I>(&self, user: User, network: Network, sources: Sources, argv: I) -> Command
+    where
+        I: IntoIterator<Item: AsRef<OsStr>>,
+    {
+        // makepkg wants to be able to write there, even when it has nothing to fetch.
+        let (sources_option, srcdest) = match sources {
+            Sources::Writable => ("--bind", "/srcdest"),
+            Sources::ReadOnly => ("--ro-bind", "/tmp"),
+        };
+        let mut command = Command::new("bwrap");
+        for (option, from, to) in [
+            ("--bind", &self.root, "/"),
+            ("--bind", &self.start, "/startdir"),
+            ("--bind", &self.build, "/build"),
+            ("--bind", &self.packages, "/pkgdest"),
+            ("--bind", &self.logs, "/logdest"),
+            (sources_option, &self.sources, "/srcdest"),
+        ] {
+            command = command.args([option.as_ref(), from.as_os_str(), to.as_ref()]);
+        }
+        command = command
+            .args([
+                "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm", "--proc", "/proc",
+            ])
+            .args([
+                "--perms",
+                "1777",
+                "--tmpfs",
+                "/tmp",
+                "--tmpfs",
+                "/run",
+                "--chdir",
+                "/startdir",
+            ])
+            .args([
+                "--unshare-pid",
+                "--unshare-ipc",
+                "--unshare-uts",
+                "--hostname",
+                "archbuild",
+            ])
+            .args(["--new-session", "--die-with-parent", "--clearenv"]);
+        if network == Network::None {
+            command = command.arg("--unshare-net");
+        }
+        let home = match user {
+            User::Builder => "/build",
+            User::Root => "/root",
+        };
+        let fixed = [
+            ("HOME", home),
+            (
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/bin:/usr/bin/site_perl:/usr/bin/vendor_perl:/usr/bin/core_perl",
+            ),
+            ("LANG", "C.UTF-8"),
+            ("SHELL", "/bin/bash"),
+            ("BUILDDIR", "/build"),
+            ("PKGDEST", "/pkgdest"),
+            ("SRCDEST", srcdest),
+            ("SRCPKGDEST", "/pkgdest"),
+            ("LOGDEST", "/logdest"),
+        ];
+        for (name, value) in fixed {
+            command = command.args(["--setenv", name, value]);
+        }
+        for (name, value) in &self.environment {
+            command = command.args(["--setenv", name, value]);
+        }
+        if user == User::Builder {
+            let id = BUILD_ID.to_string();
+            command = command
+                .args(["--setenv", "USER", BUILD_USER, "--setenv", "LOGNAME", BUILD_USER])
+                .args(["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"])
+                .args(["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]);
+        }
+        command.args(argv).interrupt(&self.interrupt).output(Output::ToStderr)
+    }
+}
+
+/// Gives a directory and all in it to the build user. Links are changed themselves, never what they lead to.
+pub(crate) fn give_to_builder(path: &Path) -> Result<()> {
+    let giving = || format!("cannot give {} to the build user", path.display());
+    lchown(path, Some(BUILD_ID), Some(BUILD_ID)).with_context(giving)?;
+    if fs::symlink_metadata(path).with_context(giving)?.is_dir() {
+        for entry in fs::read_dir(path).with_context(giving)? {
+            give_to_builder(&entry.with_context(giving)?.path())?;
+        }
+    }
+    Ok(())
+}

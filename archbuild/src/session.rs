@@ -1,0 +1,202 @@
+//! One run inside the namespace: its working copy, pacman, the root it starts from.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use common::cli::Messages;
+use common::interrupt::Interrupt;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::Mode;
+
+use crate::copy::WorkingCopy;
+use crate::layout::Layout;
+use crate::pacman::Pacman;
+use crate::request::Parts;
+use crate::roots::{self, Generation};
+use crate::sandbox::{BUILD_ID, BUILD_USER, Network, Sandbox, Sources, User};
+
+/// Packages of every root.
+const ROOT_PACKAGES: &[&str] = &["base", "base-devel"];
+
+/// One run.
+pub(crate) struct Session<'a> {
+    /// Where things lie.
+    pub(crate) layout: &'a Layout,
+    /// The directory of this run, and its working copy.
+    pub(crate) copy: WorkingCopy,
+    /// What chroots are made from.
+    pub(crate) parts: &'a Parts,
+    /// pacman.
+    pub(crate) pacman: Pacman,
+    /// Raised when the run has to end.
+    pub(crate) interrupt: Interrupt,
+    /// Messages to the caller.
+    pub(crate) messages: Messages,
+}
+
+impl<'a> Session<'a> {
+    /// Begins a run in a directory that has the files of the request.
+    pub(crate) fn new(
+        layout: &'a Layout,
+        copy: WorkingCopy,
+        parts: &'a Parts,
+        interrupt: &Interrupt,
+        messages: Messages,
+    ) -> Result<Self> {
+        Ok(Self {
+            pacman: Pacman::new(layout, &copy, parts, interrupt)?,
+            interrupt: interrupt.clone(),
+            layout,
+            copy,
+            parts,
+            messages,
+        })
+    }
+
+    /// The root, made where it is missing or broken.
+    pub(crate) fn ensure_root(&self) -> Result<Generation> {
+        if let Some(found) = roots::current(self.layout)? {
+            return Ok(found);
+        }
+        self.make_root(None)
+    }
+
+    /// Makes a new root unless somebody else replaced `old` while we waited for the right to do it.
+    fn make_root(&self, old: Option<&str>) -> Result<Generation> {
+        let right = roots::lock(self.layout, &self.interrupt, || {
+            self.messages.note("waiting for another archbuild that makes the root");
+        })?;
+        match roots::current(self.layout)? {
+            Some(found) if old.is_none_or(|old| found.name() != old) => return Ok(found),
+            _ => {}
+        }
+        self.messages
+            .note(format_args!("making the root {}", self.layout.root_link().display()));
+        roots::make(self.layout, &right, |root| {
+            self.pacman.refresh(root)?;
+            self.pacman.install_root(root, ROOT_PACKAGES)
+        })
+        .context("the root cannot be made")?;
+        let made = roots::current(self.layout)?.context("the new root has vanished")?;
+        roots::sweep(self.layout, &right)?;
+        Ok(made)
+    }
+
+    /// Makes a new root when a package of the present one has a newer version. Says whether it did.
+    pub(crate) fn update_root(&mut self) -> Result<bool> {
+        let generation = self.ensure_root()?;
+        let old = generation.name();
+        self.copy.mount(generation)?;
+        self.pacman.refresh(&self.copy.root())?;
+        let outdated = self.pacman.outdated(&self.copy.root())?;
+        if outdated.is_empty() {
+            return Ok(false);
+        }
+        self.messages
+            .detail(format_args!("out of date: {}", outdated.join(", ")));
+        self.make_root(Some(&old))?;
+        Ok(true)
+    }
+
+    /// A fresh working copy in which programs run. A root in which they do not is remade once.
+    pub(crate) fn mount_copy(&mut self, sandbox: &Sandbox) -> Result<()> {
+        let generation = self.ensure_root()?;
+        let name = generation.name();
+        self.copy.mount(generation)?;
+        if let Err(error) = self.probe(sandbox) {
+            if self.interrupt.is_raised() {
+                return Err(error);
+            }
+            self.messages
+                .error(format_args!("the root is broken and is made again: {error:#}"));
+            let generation = self.make_root(Some(&name))?;
+            self.copy.mount(generation)?;
+            self.probe(sandbox)?;
+        }
+        Ok(())
+    }
+
+    /// Runs makepkg as the build user, to see that the box and the root work.
+    fn probe(&self, sandbox: &Sandbox) -> Result<()> {
+        let argv = ["/usr/bin/makepkg", "--version"];
+        let command = sandbox.command(User::Builder, Network::None, Sources::ReadOnly, argv);
+        let command = command.output(common::process::Output::Capture);
+        crate::pacman::run("makepkg cannot be run in the chroot", command)
+    }
+
+    /// Writes the configuration, the build user and what finds hosts into the copy.
+    pub(crate) fn configure(&self) -> Result<()> {
+        let root = self.copy.root();
+        let tree = Tree::open(&root)?;
+        tree.write("etc/pacman.conf", &self.parts.chroot_pacman_conf)?;
+        let conf = match &self.parts.makepkg_conf {
+            Some(text) => text.clone(),
+            None => tree.read("etc/makepkg.conf")?,
+        };
+        // A PKGBUILD that wants one says so in its own options.
+        tree.write("etc/makepkg.conf", &format!("{conf}\nOPTIONS+=(!debug)\n"))?;
+        let user = format!("{BUILD_USER}:x:{BUILD_ID}:{BUILD_ID}::/build:/bin/bash\n");
+        tree.append("etc/passwd", BUILD_USER, &user)?;
+        tree.append("etc/group", BUILD_USER, &format!("{BUILD_USER}:x:{BUILD_ID}:\n"))?;
+        tree.append("etc/hosts", "127.0.0.1", "127.0.0.1 localhost\n::1 localhost\n")?;
+        if let Ok(text) = std::fs::read_to_string("/etc/resolv.conf") {
+            tree.write("etc/resolv.conf", &text)?;
+        }
+        Ok(())
+    }
+}
+
+/// Files in a working copy. Names are looked up with the copy as the root, so that no link in it leads to the host.
+struct Tree(OwnedFd);
+
+impl Tree {
+    fn open(root: &Path) -> Result<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Self(open(root, flags, Mode::empty())?))
+    }
+
+    fn file(&self, name: &str, flags: OFlag) -> Result<File> {
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
+            .mode(if flags.contains(OFlag::O_CREAT) {
+                Mode::from_bits_truncate(0o644)
+            } else {
+                Mode::empty()
+            })
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        let file = openat2(&self.0, name, how).with_context(|| format!("cannot open {name} in the working copy"))?;
+        Ok(File::from(file))
+    }
+
+    /// The content, empty when there is none.
+    fn read(&self, name: &str) -> Result<String> {
+        let mut text = Vec::new();
+        if let Ok(mut file) = self.file(name, OFlag::O_RDONLY) {
+            file.read_to_end(&mut text)?;
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let mut file = self.file(name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC)?;
+        file.write_all(text.as_bytes())
+            .with_context(|| format!("cannot write {name} in the working copy"))
+    }
+
+    /// Adds lines to a file in which none begins with `first`.
+    fn append(&self, name: &str, first: &str, lines: &str) -> Result<()> {
+        let old = self.read(name)?;
+        if old.lines().any(|line| line.starts_with(first)) {
+            return Ok(());
+        }
+        let gap = if old.is_empty() || old.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
+        self.write(name, &format!("{old}{gap}{lines}"))
+    }
+}

@@ -1,0 +1,116 @@
+//! The configuration of one call: what was typed, over the environment, over the file, checked and absolute.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use common::account::{self, Account};
+use common::config::{Config, ConfigError, Environment};
+use common::names::Arch;
+
+use crate::cli::ChrootArgs;
+use crate::pacman_conf::PacmanConf;
+use crate::request::Parts;
+
+/// Where root keeps chroots.
+const SYSTEM_DIRECTORY: &str = "/var/lib/portsmith/chroots";
+/// The keyring that pacman of the host uses.
+const PACMAN_KEYRING: &str = "/etc/pacman.d/gnupg";
+/// Variables of the caller that a build sees: who packs, and the time that goes into files.
+const PASSED_VARIABLES: &[&str] = &["PACKAGER", "SOURCE_DATE_EPOCH"];
+
+/// Where chroots are and who owns them.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The target.
+    pub(crate) arch: Arch,
+    /// The directory of all chroots.
+    pub(crate) chroot_dir: PathBuf,
+    /// The account that root drops to; none when the caller is not root.
+    pub(crate) account: Option<Account>,
+    /// A directory with sources that are there already; never written.
+    pub(crate) srcdest: Option<PathBuf>,
+    /// The gpg home directory with the keys of packagers.
+    pub(crate) keyring: Option<PathBuf>,
+    /// Variables that the build sees.
+    pub(crate) variables: Vec<(String, String)>,
+    config: Config,
+}
+
+impl Settings {
+    /// Reads the keys that every sub-command needs.
+    pub(crate) fn new(mut config: Config, args: &ChrootArgs, environment: &Environment, cwd: &Path) -> Result<Self> {
+        if let Some(arch) = &args.arch {
+            config.set("arch", arch.as_str());
+        }
+        for (key, option) in [
+            ("chroot_dir", &args.chroot_dir),
+            ("pacman_conf", &args.pacman_conf),
+            ("makepkg_conf", &args.makepkg_conf),
+        ] {
+            if let Some(path) = option {
+                config.set(key, cwd.join(path).display().to_string());
+            }
+        }
+        let account = account::to_drop_to(config.text("build_account").unwrap_or(account::DEFAULT_ACCOUNT))?;
+        let chroot_dir = match config.path("chroot_dir")? {
+            Some(path) => path,
+            None if account.is_some() => SYSTEM_DIRECTORY.into(),
+            None => personal_directory(environment).ok_or_else(|| config.refuse("chroot_dir", "HOME is not set"))?,
+        };
+        // The options of an overlay mount are separated by these.
+        if chroot_dir.to_str().is_none_or(|text| text.contains([':', ',', '\\'])) {
+            return Err(config
+                .refuse("chroot_dir", "the path must be UTF-8 and have none of : , \\ in it")
+                .into());
+        }
+        let keyring = config.path("keyring")?;
+        let mut variables: Vec<_> = PASSED_VARIABLES
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), environment.get(*name)?.clone())))
+            .collect();
+        if let Some(extension) = config.text("pkgext") {
+            variables.push(("PKGEXT".to_owned(), extension.to_owned()));
+        }
+        Ok(Self {
+            arch: config.arch()?,
+            srcdest: config.path("srcdest")?,
+            keyring: keyring.or_else(|| Some(PACMAN_KEYRING.into()).filter(|path: &PathBuf| path.is_dir())),
+            chroot_dir,
+            account,
+            variables,
+            config,
+        })
+    }
+
+    /// Reads what chroots are made from.
+    pub(crate) fn parts(&self, repositories: &[(common::names::Repository, String)]) -> Result<Parts> {
+        let mut conf = PacmanConf::read(&self.config.required_path("pacman_conf")?)?;
+        for (name, url) in repositories.iter().rev() {
+            conf.prepend(name.as_str(), url);
+        }
+        let makepkg_conf = match self.config.path("makepkg_conf")? {
+            None => None,
+            Some(path) => match std::fs::read_to_string(&path) {
+                Ok(text) => Some(text),
+                Err(source) => return Err(ConfigError::Read { path, source }.into()),
+            },
+        };
+        Ok(Parts {
+            host_pacman_conf: conf.for_host(self.arch.as_str()),
+            chroot_pacman_conf: conf.for_chroot(self.arch.as_str()),
+            server_directories: conf.local_directories(),
+            makepkg_conf,
+        })
+    }
+}
+
+fn personal_directory(environment: &Environment) -> Option<PathBuf> {
+    let absolute = |name| {
+        environment
+            .get(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(cache.join("portsmith"))
+}

@@ -1,0 +1,109 @@
+//! `ping-from-builder PHASE`: a builder's sign of life.
+//!
+//! 0 go on (also when the master is in trouble: a heartbeat must never end a build), 2 abort, the order is no longer
+//! the builder's. It renews every lease of the builder whose order is still on the build list.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use common::build_list::BuildList;
+use common::cli::{self, CommonArgs, Messages};
+use common::clock::Now;
+use common::config::Config;
+use common::exit::Failure;
+use common::lock::Patience;
+use common::names::Builder;
+use common::work_dir::{Scope, WorkDir};
+
+/// Tell the build master that a builder is alive
+#[derive(Debug, Parser)]
+#[command(
+    name = "ping-from-builder",
+    version,
+    after_long_help = "Example:\n  PORTSMITH_BUILDER=eurobuild3 ping-from-builder building"
+)]
+struct Cli {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// What the builder does: one word, like fetching or building
+    #[arg(value_parser = phase)]
+    phase: String,
+}
+
+fn phase(text: &str) -> Result<String, String> {
+    let is_good = !text.is_empty() && text.len() <= 32 && text.bytes().all(|c| c.is_ascii_lowercase() || c == b'-');
+    if is_good {
+        Ok(text.to_owned())
+    } else {
+        Err("a phase is one word of lower-case letters".to_owned())
+    }
+}
+
+/// What the master says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Go on.
+    GoOn,
+    /// The order is no longer the builder's.
+    Abort,
+}
+
+/// Runs the tool.
+pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, stdout: &mut dyn Write) -> ExitCode {
+    let cli: Cli = match cli::parse(args, stdout) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let messages = Messages::new("ping-from-builder", &cli.common);
+    let environment = cli::environment();
+    let builder = match cli::builder(&environment) {
+        Ok(builder) => builder,
+        Err(error) => {
+            messages.error(error);
+            return Failure::Usage.into();
+        }
+    };
+    let outcome = cli::load_config(&cli.common, &environment, &messages)
+        .map_err(anyhow::Error::from)
+        .and_then(|config| run(&config, &builder, &cli.phase, &Now::read()));
+    match outcome {
+        Ok(Outcome::GoOn) => ExitCode::SUCCESS,
+        Ok(Outcome::Abort) => {
+            messages.note(format_args!("{builder} has no order on the build list any more"));
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            messages.error(format_args!("{error:#}"));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Renews the leases of a builder.
+///
+/// # Errors
+/// The master is in trouble; the builder goes on.
+pub fn run(config: &Config, builder: &Builder, phase: &str, now: &Now) -> anyhow::Result<Outcome> {
+    let work_dir = WorkDir::open(config)?;
+    let patience = Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 10)?));
+    let _locks = work_dir.lock(Scope::BuildList, patience)?;
+    let (list, _) = BuildList::read(&work_dir.build_list())?;
+    let leases = work_dir.leases();
+    let mut held = leases.of(builder)?;
+    held.retain(|lease| list.orders().any(|order| *order == lease.assignment.order));
+    if held.is_empty() {
+        return Ok(Outcome::Abort);
+    }
+    for lease in &mut held {
+        phase.clone_into(&mut lease.phase);
+        lease.seen = now.clone();
+    }
+    leases
+        .write(builder, &held)
+        .with_context(|| format!("cannot renew the lease of {builder}"))?;
+    Ok(Outcome::GoOn)
+}

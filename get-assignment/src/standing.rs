@@ -1,0 +1,186 @@
+//! Where each order on the build list stands: what is known of it, gathered with the build-list lock held.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use common::atomic::{self, FileError};
+use common::build_graph::{BuildGraph, Force, Kind};
+use common::build_list::{BuildList, Order};
+use common::clock::Now;
+use common::lease::Lease;
+use common::names::{Builder, PkgBase};
+use common::state::{State, States};
+use common::work_dir::WorkDir;
+
+/// What is known of one order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Builders with a live lease.
+    pub leased_to: BTreeSet<Builder>,
+    /// Why an operator holds it back.
+    pub blocked: Option<String>,
+    /// Failed attempts.
+    pub failures: usize,
+    /// Unix time of the last failed attempt.
+    pub last_failure: u64,
+    /// Larger first.
+    pub priority: i64,
+    /// The other orders that it waits for.
+    pub waits_for: BTreeSet<(Kind, PkgBase)>,
+}
+
+impl Standing {
+    /// Neither leased to anybody nor blocked.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.leased_to.is_empty() && self.blocked.is_none()
+    }
+
+    /// Whether it has been tried and failed.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.failures > 0
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if !self.leased_to.is_empty() {
+            let names: Vec<&str> = self.leased_to.iter().map(Builder::as_str).collect();
+            parts.push(format!("leased to {}", names.join(", ")));
+        }
+        if let Some(reason) = &self.blocked {
+            parts.push(format!("blocked: {reason}"));
+        }
+        if !self.waits_for.is_empty() {
+            let needs: Vec<String> = self
+                .waits_for
+                .iter()
+                .map(|(kind, pkgbase)| format!("{pkgbase} ({})", kind.as_str()))
+                .collect();
+            parts.push(format!("waits for {}", needs.join(", ")));
+        }
+        if self.failures > 0 {
+            let times = if self.failures == 1 { "once" } else { "times" };
+            let count = if self.failures == 1 {
+                String::new()
+            } else {
+                format!("{} ", self.failures)
+            };
+            parts.push(format!("broken {count}{times}"));
+        }
+        if self.is_pending() && self.waits_for.is_empty() {
+            parts.push("can be built".to_owned());
+        }
+        f.write_str(&parts.join("; "))
+    }
+}
+
+/// Everything that decides what is handed out.
+#[derive(Debug, Clone, Default)]
+pub struct Situation {
+    /// The orders in list order, with their standings.
+    pub orders: Vec<(Order, Standing)>,
+    /// The leases of all builders, live or not.
+    pub leases: BTreeMap<Builder, Vec<Lease>>,
+}
+
+impl Situation {
+    /// Reads the state directory.
+    ///
+    /// # Errors
+    /// A file of it cannot be read.
+    pub fn read(
+        work_dir: &WorkDir,
+        list: &BuildList,
+        graph: &BuildGraph,
+        clock: &LeaseClock<'_>,
+    ) -> Result<Self, FileError> {
+        let listed: BTreeSet<&PkgBase> = list.orders().map(|order| &order.pkgbase).collect();
+        let leases = work_dir.leases().all()?;
+        let mut leased_to: BTreeMap<&Order, BTreeSet<Builder>> = BTreeMap::new();
+        for (builder, held) in &leases {
+            for lease in held.iter().filter(|lease| clock.is_live(lease)) {
+                leased_to
+                    .entry(&lease.assignment.order)
+                    .or_default()
+                    .insert(builder.clone());
+            }
+        }
+        let priorities = priorities(work_dir)?;
+        let states = work_dir.states();
+        let facts = states.list()?;
+        let mut orders = Vec::new();
+        for order in list.orders() {
+            let known = facts.get(order).map_or(&[][..], Vec::as_slice);
+            let mut standing = Standing {
+                leased_to: leased_to.remove(order).unwrap_or_default(),
+                priority: priorities.get(&order.pkgbase).copied().unwrap_or(0),
+                waits_for: graph
+                    .edges_of(&order.pkgbase)
+                    .filter(|edge| edge.force == Force::Firm && listed.contains(&edge.needs))
+                    .map(|edge| (edge.kind, edge.needs.clone()))
+                    .collect(),
+                ..Standing::default()
+            };
+            if known.contains(&State::Blocked) {
+                standing.blocked = Some(states.read(order, State::Blocked)?.unwrap_or_default().join(" "));
+            }
+            if known.contains(&State::Broken) {
+                (standing.failures, standing.last_failure) = failures(&states, order)?;
+            }
+            orders.push((order.clone(), standing));
+        }
+        Ok(Self { orders, leases })
+    }
+
+    /// The standing of an order on the list.
+    #[must_use]
+    pub fn standing(&self, order: &Order) -> Option<&Standing> {
+        self.orders
+            .iter()
+            .find(|(other, _)| other == order)
+            .map(|(_, standing)| standing)
+    }
+}
+
+/// What tells live leases from expired ones.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaseClock<'a> {
+    /// The time of the request.
+    pub now: &'a Now,
+    /// How long a builder may be silent; 0: for ever.
+    pub lease_seconds: u64,
+}
+
+impl LeaseClock<'_> {
+    /// Whether the lease still holds.
+    #[must_use]
+    pub fn is_live(&self, lease: &Lease) -> bool {
+        !lease.is_expired(self.now, self.lease_seconds)
+    }
+}
+
+/// Number of failed attempts and time of the last; the original's lines have no time.
+fn failures(states: &States, order: &Order) -> Result<(usize, u64), FileError> {
+    let lines = states.read(order, State::Broken)?.unwrap_or_default();
+    let last = lines
+        .iter()
+        .filter_map(|line| line.split_ascii_whitespace().nth(1)?.parse().ok())
+        .max()
+        .unwrap_or(0);
+    Ok((lines.len(), last))
+}
+
+/// `priorities`: `pkgbase N` a line.
+fn priorities(work_dir: &WorkDir) -> Result<BTreeMap<PkgBase, i64>, FileError> {
+    let text = atomic::read_text(&work_dir.priorities())?.unwrap_or_default();
+    Ok(text
+        .lines()
+        .filter_map(|line| {
+            let (pkgbase, number) = line.trim_end().split_once(' ')?;
+            Some((pkgbase.parse().ok()?, number.trim().parse().ok()?))
+        })
+        .collect())
+}
