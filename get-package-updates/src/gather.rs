@@ -41,7 +41,7 @@ impl Gathered {
         let sources = metadata.sources();
         let view = sources.merged_view(&new_heads)?;
         for warning in view.warnings() {
-            messages.detail(warning);
+            messages.note(warning);
         }
         let changes = if old_heads == new_heads {
             Changes::default()

@@ -90,7 +90,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
             if is_closed_pipe(&error) {
                 return ExitCode::SUCCESS;
             }
-            messages.error(format_args!("{error:#}"));
+            messages.error(sentence(&error));
             exit_code(&error)
         }
     }
@@ -227,6 +227,18 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         }
     }
     Failure::Io.into()
+}
+
+/// The error with its causes, each said once: most messages contain that of their cause.
+fn sentence(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .fold(String::new(), |said, cause| match said {
+            said if said.contains(&cause) => said,
+            said if said.is_empty() => cause,
+            said => format!("{said}: {cause}"),
+        })
 }
 
 /// Whether the reader of the answer went away: for a listing that is no failure.
