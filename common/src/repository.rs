@@ -27,8 +27,8 @@ mod entry;
 mod pool;
 mod publish;
 mod recovery;
-mod relation;
 mod signing;
+mod superseded;
 mod transaction;
 
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ pub use class::{Class, Classes};
 pub use commit::Commit;
 pub use entry::{Entry, EntryError};
 pub use publish::PublishError;
-pub use relation::{Comparison, Relation};
+pub use superseded::{Arrival, Contents};
 pub use transaction::{NewPackage, Transaction};
 
 use crate::archive::ArchiveError;
@@ -195,6 +195,20 @@ impl Repositories {
                     source,
                 })
             })
+            .collect()
+    }
+
+    /// The packages of several repositories.
+    ///
+    /// # Errors
+    /// A database cannot be read.
+    pub fn contents<'a>(
+        &self,
+        repositories: impl IntoIterator<Item = &'a Repository>,
+    ) -> Result<Contents, RepositoryError> {
+        repositories
+            .into_iter()
+            .map(|name| Ok((name.clone(), self.packages(name)?)))
             .collect()
     }
 

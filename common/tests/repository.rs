@@ -1,5 +1,7 @@
 //! The repository engine with real repo-add, gpg and pacman.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic, as tests do")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,8 +16,8 @@ use common::process::Command;
 use common::repository::{Commit, NewPackage, Repositories, RepositoryError};
 use tempfile::TempDir;
 use testkit::gpg::GpgHome;
+use testkit::need;
 use testkit::package::PackageSpec;
-use testkit::tools;
 
 const NOW: u64 = 1_800_000_000;
 
@@ -124,7 +126,7 @@ fn many_fields() -> Vec<PackageSpec> {
 
 #[test]
 fn databases_say_field_by_field_what_repo_add_says() {
-    if !tools::are_there(&["repo-add", "bsdtar", "gpg"]) {
+    if !need::programs(&["repo-add", "bsdtar", "gpg"]) {
         return;
     }
     let house = House::new();
@@ -296,7 +298,7 @@ fn a_generation_that_nobody_published_is_removed_and_one_that_was_begun_is_compl
 
 #[test]
 fn what_repo_add_and_repo_remove_did_is_taken_in_and_the_links_come_back() {
-    if !tools::are_there(&["repo-add", "repo-remove"]) {
+    if !need::programs(&["repo-add", "repo-remove"]) {
         return;
     }
     let house = House::new();
@@ -333,7 +335,7 @@ fn what_repo_add_and_repo_remove_did_is_taken_in_and_the_links_come_back() {
 
 #[test]
 fn pacman_reads_signed_databases_and_sees_each_change() {
-    if !tools::are_there(&["pacman", "fakeroot", "gpg", "repo-add"]) {
+    if !need::programs(&["pacman", "fakeroot", "gpg", "repo-add"]) {
         return;
     }
     let key = GpgHome::new("master").unwrap();
