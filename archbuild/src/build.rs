@@ -52,7 +52,7 @@ pub(crate) fn run(session: &mut Session, task: &BuildTask, arch: &str, answer: &
     build.add_known_sources(&info)?;
     let _cache = build.make_sources_ready(&info.pkgbase)?;
     build.make_packages()?;
-    let names = products::send(build.sandbox.packages(), &info.pkgnames, answer)?;
+    let names = products::send(build.sandbox.packages(), &info.pkgnames, answer).context(Class::Failed)?;
     if names.is_empty() {
         return Err(anyhow!("makepkg made no package")).context(Class::Failed);
     }

@@ -31,6 +31,15 @@ pub(crate) struct Pacman {
     interrupt: Interrupt,
 }
 
+/// What a pacman works on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purpose<'a> {
+    /// A new root.
+    Root(&'a Parts),
+    /// A working copy.
+    Copy(&'a Parts),
+}
+
 /// Whether packages downloaded by other runs are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CommonCache {
@@ -39,10 +48,19 @@ enum CommonCache {
 }
 
 impl Pacman {
-    /// Prepares the box, with the configuration and the keyring of this run.
-    pub(crate) fn new(layout: &Layout, copy: &WorkingCopy, parts: &Parts, interrupt: &Interrupt) -> Result<Self> {
-        let conf = copy.directory().join("pacman.conf");
-        common::atomic::write(&conf, parts.host_pacman_conf.as_bytes())?;
+    /// Prepares the box, with a configuration and the keyring of this run.
+    pub(crate) fn new(
+        layout: &Layout,
+        copy: &WorkingCopy,
+        purpose: Purpose<'_>,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let (name, text, parts) = match purpose {
+            Purpose::Root(parts) => ("root.conf", &parts.root_conf, parts),
+            Purpose::Copy(parts) => ("copy.conf", &parts.copy_conf, parts),
+        };
+        let conf = copy.directory().join(name);
+        common::atomic::write(&conf, text.as_bytes())?;
         let (keyring, install) = (copy.part(payload::KEYRING)?, copy.part(payload::INSTALL)?);
         complete_keyring(&keyring)?;
         let own_cache = copy.part("cache")?;
@@ -55,6 +73,8 @@ impl Pacman {
                 Err(_) => {}
             }
         }
+        // Before the repositories, which may lie in /tmp.
+        arguments.extend(["--dev", "/dev", "--proc", "/proc", "--perms", "1777", "--tmpfs", "/tmp"].map(PathBuf::from));
         let mut read = vec![(PathBuf::from("/etc"), PathBuf::from("/etc"))];
         read.extend(parts.server_directories.iter().map(|path| (path.clone(), path.clone())));
         // Often a link to a file that a daemon keeps below /run.
@@ -84,7 +104,6 @@ impl Pacman {
     fn command(&self, root: &Path, cache: CommonCache) -> Command {
         let mut command = Command::new("bwrap")
             .args(&self.arguments)
-            .args(["--dev", "/dev", "--proc", "/proc", "--perms", "1777", "--tmpfs", "/tmp"])
             .args(["--bind".as_ref(), root.as_os_str(), "/chroot".as_ref()])
             .args(["--dev", "/chroot/dev", "--proc", "/chroot/proc"])
             .args(["--perms", "1777", "--tmpfs", "/chroot/tmp", "--chdir", "/"])

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use common::account::{self, Account};
 use common::config::{Config, ConfigError, Environment};
-use common::names::Arch;
+use common::names::{Arch, Repository};
 
 use crate::cli::ChrootArgs;
 use crate::pacman_conf::PacmanConf;
@@ -83,9 +83,10 @@ impl Settings {
     }
 
     /// Reads what chroots are made from.
-    pub(crate) fn parts(&self, repositories: &[(common::names::Repository, String)]) -> Result<Parts> {
-        let mut conf = PacmanConf::read(&self.config.required_path("pacman_conf")?)?;
-        for (name, url) in repositories.iter().rev() {
+    pub(crate) fn parts(&self, more_repositories: &[(Repository, String)]) -> Result<Parts> {
+        let base = PacmanConf::read(&self.config.required_path("pacman_conf")?)?;
+        let mut conf = base.clone();
+        for (name, url) in more_repositories.iter().rev() {
             conf.prepend(name.as_str(), url);
         }
         let makepkg_conf = match self.config.path("makepkg_conf")? {
@@ -96,8 +97,10 @@ impl Settings {
             },
         };
         Ok(Parts {
-            host_pacman_conf: conf.for_host(self.arch.as_str()),
-            chroot_pacman_conf: conf.for_chroot(self.arch.as_str()),
+            repositories: base.repositories().map(str::to_owned).collect(),
+            root_conf: base.for_host(self.arch.as_str()),
+            copy_conf: conf.for_host(self.arch.as_str()),
+            chroot_conf: conf.for_chroot(self.arch.as_str()),
             server_directories: conf.local_directories(),
             makepkg_conf,
         })
