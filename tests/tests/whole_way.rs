@@ -2,6 +2,8 @@
 //!
 //! Real git, sshd, makepkg, gpg and pacman carry some packages of the demo port through every tool.
 
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
 use std::path::Path;
 
 use common::process::Command;
