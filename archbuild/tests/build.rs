@@ -1,5 +1,7 @@
 //! Real builds with real pacman and makepkg out of the test mirror.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers, too")]
+
 mod place;
 
 use std::fs;
@@ -135,6 +137,20 @@ fn each_kind_of_failure_has_its_code_and_leaves_no_package() {
         let last = ended.stderr.lines().last().unwrap();
         assert!(last.starts_with("archbuild: "), "{name}: {last}");
     }
+}
+
+#[test]
+fn packages_that_cannot_be_delivered_are_no_fault_of_the_build() {
+    let Some(place) = Place::shared() else { return };
+    place.package("nothing", NOTHING);
+    let build = |destination| {
+        let build = place.archbuild(&["build"]).directory(&place.path("nothing"));
+        build.env("PKGDEST", destination).run()
+    };
+    // Nobody can make a file there, not even root.
+    let ended = build("/proc".into()).expect(5);
+    assert!(ended.stderr.contains("/proc"), "{ended:?}");
+    build(place.path("absent")).expect(64);
 }
 
 #[test]
