@@ -29,7 +29,7 @@ const KEYS: &[&str] = &[
     "builder_name",
     "chroot_dir",
     "customization_repo",
-    "gpg_home",
+    "gnupg_home",
     "grace_seconds",
     "keyring",
     "lease_seconds",

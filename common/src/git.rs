@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::atomic::{self, FileError};
 use crate::lock::{Lock, LockError, Mode, Patience};
 use crate::names::{NameError, Repository, Revision};
-use crate::process::{Command, ProcessError};
+use crate::process::Command;
 
 /// Protocols that a fetch may use.
 const PROTOCOLS: &str = "https:ssh:git:file";
@@ -37,13 +37,14 @@ pub enum GitError {
         path: PathBuf,
     },
     /// The fetch failed.
-    #[error("git repository {name}: cannot fetch: {source}")]
+    #[error("git repository {name}: cannot fetch{}: {reason}", url.as_ref().map_or(String::new(), |url| format!(" {url}")))]
     Fetch {
         /// The repository.
         name: Repository,
-        /// The cause.
-        #[source]
-        source: ProcessError,
+        /// From where.
+        url: Option<String>,
+        /// What git said.
+        reason: String,
     },
     /// Somebody else fetches for too long.
     #[error("git repository {name}: {source}")]
@@ -213,7 +214,8 @@ impl GitRepository {
             .map_err(file)?;
         let clone = fresh.path().join("clone.git");
         let branch = format!("--initial-branch={BRANCH}");
-        self.git(&["init", "--quiet", "--bare", "--template=", &branch, "--"], &clone)?;
+        let init = ["init", "--quiet", "--bare", "--template=", &branch, "--"];
+        self.run(git_command().args(init).arg(&clone), None)?;
         self.fetch_into(&clone, url, &format!("refs/heads/{BRANCH}"))?;
         atomic::rename(&clone, &self.path).map_err(file)
     }
@@ -356,17 +358,19 @@ impl GitRepository {
             .arg(format!("--git-dir={}", clone.display()))
             .args(arguments)
             .args(["--", url, &refspec]);
-        self.run(command)
+        self.run(command, Some(url))
     }
 
-    fn git(&self, arguments: &[&str], last: &Path) -> Result<(), GitError> {
-        self.run(git_command().args(arguments).arg(last))
-    }
-
-    fn run(&self, command: Command) -> Result<(), GitError> {
-        command.run().map(drop).map_err(|source| GitError::Fetch {
+    fn run(&self, command: Command, url: Option<&str>) -> Result<(), GitError> {
+        let reason = match command.wait() {
+            Ok(finished) if finished.status.success() => return Ok(()),
+            Ok(finished) => complaint(&String::from_utf8_lossy(&finished.stderr)),
+            Err(error) => error.cause.to_string(),
+        };
+        Err(GitError::Fetch {
             name: self.name.clone(),
-            source,
+            url: url.map(str::to_owned),
+            reason,
         })
     }
 }
@@ -384,6 +388,21 @@ fn git_command() -> Command {
         .args(["-c", "core.fsmonitor=false"])
         // Housekeeping in the foreground: nothing is left running.
         .args(["-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false"])
+}
+
+/// The line of git's messages that says what happened: the first of an error, not the advice that follows.
+fn complaint(stderr: &str) -> String {
+    let is_error = |line: &&str| {
+        ["fatal: ", "error: ", "ssh: "]
+            .iter()
+            .any(|sign| line.starts_with(sign))
+    };
+    let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.clone().find(is_error).or_else(|| lines.next_back());
+    first.map_or_else(
+        || "git failed without a word".to_owned(),
+        |line| line.trim_start_matches("fatal: ").to_owned(),
+    )
 }
 
 fn read_entry(entry: &git2::TreeEntry<'_>) -> Entry {

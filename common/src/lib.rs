@@ -10,6 +10,7 @@ compile_error!(
 
 pub mod account;
 pub mod alpm;
+pub mod archive;
 pub mod assignment;
 pub mod atomic;
 pub mod build_graph;
@@ -19,14 +20,18 @@ pub mod clock;
 pub mod config;
 pub mod exit;
 pub mod git;
+pub mod graph;
 pub mod interrupt;
 pub mod journal;
 pub mod lease;
 pub mod lock;
 pub mod metadata;
 pub mod names;
+pub mod package;
 pub mod process;
+pub mod repository;
 pub mod sanity;
+pub mod signature;
 pub mod source;
 pub mod srcinfo;
 pub mod state;

@@ -3,8 +3,10 @@
 //! What it starts it ends again; what is missing on the machine is a visible skip on a laptop and a failure where `CI`
 //! is set.
 
-pub mod keys;
+pub mod gpg;
 pub mod need;
+pub mod package;
+pub mod packaging;
 pub mod port;
 pub mod sshd;
 pub mod tool;

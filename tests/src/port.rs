@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use common::process::Command;
 use tempfile::TempDir;
 
-use crate::keys::GpgHome;
+use crate::gpg::GpgHome;
 use crate::sshd::{Login, Sshd};
 use crate::tool::{Tool, directory, must};
 use crate::{need, tool};
@@ -79,16 +79,16 @@ impl Port {
         );
         blacklist_all_but(&scripts, root.path(), plan.pkgbases);
 
-        let keyring = GpgHome::new();
-        let repo_key = keyring.make_key("repository");
+        let keyring = key("repository");
         let mut builder_keys = String::new();
         let mut homes = Vec::new();
         for name in plan.builders {
-            let home = GpgHome::new();
-            let key = home.make_key(name);
-            keyring.import(&home);
-            keyring.certify(&key);
-            writeln!(builder_keys, "{name} {key}").expect("text can be written");
+            let home = key(name);
+            keyring
+                .import(&home)
+                .and_then(|()| keyring.trust(&home))
+                .expect("gpg works");
+            writeln!(builder_keys, "{name} {}", home.fingerprint()).expect("text can be written");
             homes.push(((*name).to_owned(), home));
         }
         let at = |name: &str| root.path().join(name);
@@ -112,11 +112,11 @@ impl Port {
             keyring,
             homes,
         };
-        port.write_configurations(&mirror, &repo_key);
+        port.write_configurations(&mirror);
         Some(port)
     }
 
-    fn write_configurations(&self, mirror: &Path, repo_key: &str) {
+    fn write_configurations(&self, mirror: &Path) {
         let root = self.root.path().display();
         let common = format!(
             "arch={}\nrepo_names='packages community customization'\n\
@@ -128,8 +128,9 @@ impl Port {
             self.keyring.path().display()
         );
         let master = format!(
-            "{common}work_dir='{root}/master'\nrepo_dir='{root}/repositories'\nrepo_key={repo_key}\n\
-             gpg_home='{}'\nbuilder_keys='{root}/builder-keys'\nmax_package_age_testing=0\n",
+            "{common}work_dir='{root}/master'\nrepo_dir='{root}/repositories'\nrepo_key={}\n\
+             gnupg_home='{}'\nbuilder_keys='{root}/builder-keys'\nmax_package_age_testing=0\n",
+            self.keyring.fingerprint(),
             self.keyring.path().display()
         );
         write(&self.path("master.conf"), &master);
@@ -152,18 +153,18 @@ impl Port {
         for (name, home) in &self.homes {
             let builder = format!(
                 "{common}work_dir='{root}/{name}'\nbuilder_name={name}\nmaster='{}'\nmaster_identity='{}'\n\
-                 ssh_command='{}'\npackage_key='{name}@port.example'\npacman_conf='{root}/pacman.conf'\n\
+                 ssh_command='{}'\npackage_key={}\npacman_conf='{root}/pacman.conf'\n\
                  makepkg_conf='{}'\nchroot_dir='{}'\nsrcdest='{root}/port/srcdest'\n\
                  source_by_hash_mirror='file://{root}/port/by-hash'\n\
                  straws=': :clean_chroot: :mirrored_source_by_hash:'\n",
                 self.sshd.address(),
                 self.sshd.identity(name).display(),
                 self.sshd.client(),
+                home.fingerprint(),
                 mirror.join("makepkg.conf").display(),
                 chroots.display(),
             );
             write(&self.path(&format!("{name}.conf")), &builder);
-            assert!(home.path().is_dir());
         }
     }
 
@@ -241,6 +242,10 @@ impl Port {
         names.sort();
         names
     }
+}
+
+fn key(name: &str) -> GpgHome {
+    GpgHome::new(name).expect("gpg makes a key")
 }
 
 fn words(path: &Path) -> Vec<String> {

@@ -1,0 +1,259 @@
+//! The published repositories: a pool of package files, and generations of databases that are flipped by one rename.
+//!
+//! ```text
+//! repo_dir/
+//!   pool/FILE  pool/FILE.sig          every published file once; never replaced
+//!   REPO/os/ARCH/                     (key `repo_path`)
+//!     FILE  FILE.sig                  hard links to the pool
+//!     REPO.db REPO.db.tar.gz REPO.files REPO.files.tar.gz (+ .sig)   fixed links into .current/
+//!     .current → .generations/N       what a flip renames
+//!     .generations/N/                 databases and signatures of one generation, read-only
+//!     .leaving                        `Unix-time file`: links that no database names any more, and since when
+//!   lastupdate                        Unix time of the last change
+//!   .publish-pending                  changed paths that publish_command has not been told of
+//! ```
+//!
+//! Invariants: no database ever names a file that is absent; a generation number belongs to one [`Transaction`] over all
+//! repositories; a database's modification time is later than its predecessor's in whole seconds. Changes are made with
+//! the package-database lock held ([`crate::work_dir`]), and within it with repo-add's own lock of each repository.
+
+pub mod class;
+mod cleaning;
+mod commit;
+mod database;
+mod database_lock;
+mod directory;
+mod entry;
+mod pool;
+mod publish;
+mod recovery;
+mod signing;
+mod superseded;
+mod transaction;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+pub use class::{Class, Classes};
+pub use commit::Commit;
+pub use entry::{Entry, EntryError};
+pub use publish::PublishError;
+pub use superseded::{Arrival, Contents};
+pub use transaction::{NewPackage, Transaction};
+
+use crate::archive::ArchiveError;
+use crate::atomic::FileError;
+use crate::config::{Config, ConfigError, Environment};
+use crate::names::{Arch, FileName, NameError, Repository};
+use crate::process::ProcessError;
+use crate::version::PackageFileName;
+use directory::Directory;
+use signing::Signing;
+
+/// A repository that cannot be read or changed.
+#[derive(Debug, Error)]
+pub enum RepositoryError {
+    /// A configuration key is missing or wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A database is damaged.
+    #[error("the database {}: {source}", path.display())]
+    Archive {
+        /// The database.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: ArchiveError,
+    },
+    /// An entry of a database cannot be understood.
+    #[error("the database {}: {source}", path.display())]
+    Entry {
+        /// The database.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: EntryError,
+    },
+    /// A file name is too long.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Somebody else changes the repository.
+    #[error("{} is held by {holder}", path.display())]
+    Busy {
+        /// repo-add's lock file.
+        path: PathBuf,
+        /// Its pid, as far as known.
+        holder: String,
+    },
+    /// Another file of the same name has been published.
+    #[error("{0} has been published with other content, and published files are never replaced")]
+    Differs(FileName),
+    /// A database would name a file that is absent.
+    #[error("{file} of the repository {repository} is absent")]
+    Absent {
+        /// The repository.
+        repository: Repository,
+        /// The file.
+        file: FileName,
+    },
+    /// A package is to be taken from where it is not.
+    #[error("the repository {repository} has no package {name}")]
+    NoPackage {
+        /// The repository.
+        repository: Repository,
+        /// The package.
+        name: crate::names::PkgName,
+    },
+    /// The repository is not configured.
+    #[error("the repository {0} is in none of the configured classes")]
+    Unknown(Repository),
+    /// A database cannot be signed.
+    #[error("the databases cannot be signed: {0}")]
+    Sign(#[from] ProcessError),
+}
+
+/// All repositories of the configuration.
+#[derive(Debug, Clone)]
+pub struct Repositories {
+    root: PathBuf,
+    arch: Arch,
+    pattern: String,
+    classes: Classes,
+    signing: Option<Signing>,
+    publish_command: Vec<String>,
+    grace_seconds: u64,
+}
+
+impl Repositories {
+    /// The repositories that the configuration names. Nothing is made before the first transaction.
+    ///
+    /// # Errors
+    /// `repo_dir` is missing or a key is wrong.
+    pub fn open(config: &Config) -> Result<Self, RepositoryError> {
+        let pattern = config.text("repo_path").unwrap_or("$repo/os/$arch").to_owned();
+        let is_inside = Path::new(&pattern)
+            .components()
+            .all(|part| matches!(part, std::path::Component::Normal(_)));
+        if !pattern.contains("$repo") || !is_inside {
+            return Err(config
+                .refuse("repo_path", "it has to be a relative path with $repo in it")
+                .into());
+        }
+        Ok(Self {
+            root: config.required_path("repo_dir")?,
+            arch: config.arch()?,
+            pattern,
+            classes: Classes::from_config(config)?,
+            signing: Signing::from_config(config)?,
+            publish_command: config.words("publish_command").map(str::to_owned).collect(),
+            grace_seconds: config.number("grace_seconds", 86400)?,
+        })
+    }
+
+    /// Lets gpg find `repo_key` where this environment says: GNUPGHOME, else `.gnupg` in HOME. Without either it is
+    /// the home directory of the account.
+    #[must_use]
+    pub fn with_environment(mut self, environment: &Environment) -> Self {
+        self.signing = self.signing.map(|signing| signing.with_environment(environment));
+        self
+    }
+
+    /// The classes of repositories.
+    #[must_use]
+    pub fn classes(&self) -> &Classes {
+        &self.classes
+    }
+
+    /// The directory that pacman's `Server` points to for one repository.
+    #[must_use]
+    pub fn path(&self, repository: &Repository) -> PathBuf {
+        let relative = self
+            .pattern
+            .replace("$repo", repository.as_str())
+            .replace("$arch", self.arch.as_str());
+        self.root.join(relative)
+    }
+
+    /// The packages of one repository, by name; none when it has not been made yet.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn packages(&self, repository: &Repository) -> Result<Vec<Entry>, RepositoryError> {
+        let Some(path) = self.directory(repository).database(directory::Kind::Db)? else {
+            return Ok(Vec::new());
+        };
+        database::read(&path)?
+            .values()
+            .map(|record| {
+                Entry::parse(&record.desc).map_err(|source| RepositoryError::Entry {
+                    path: path.clone(),
+                    source,
+                })
+            })
+            .collect()
+    }
+
+    /// The packages of several repositories.
+    ///
+    /// # Errors
+    /// A database cannot be read.
+    pub fn contents<'a>(
+        &self,
+        repositories: impl IntoIterator<Item = &'a Repository>,
+    ) -> Result<Contents, RepositoryError> {
+        repositories
+            .into_iter()
+            .map(|name| Ok((name.clone(), self.packages(name)?)))
+            .collect()
+    }
+
+    /// The names of all package files that lie in the pool or in a repository, from directory names alone.
+    ///
+    /// # Errors
+    /// A directory cannot be read.
+    pub fn file_names(&self) -> Result<Vec<PackageFileName>, RepositoryError> {
+        let mut names = BTreeSet::new();
+        let places = std::iter::once(self.pool()).chain(self.classes.all().map(|(name, _)| self.path(name)));
+        for place in places {
+            let entries = match std::fs::read_dir(&place) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(FileError::at("read", &place)(error).into()),
+            };
+            for entry in entries {
+                let name = entry.map_err(FileError::at("read", &place))?.file_name();
+                names.extend(name.into_string().ok().filter(|name| name.contains(".pkg.tar")));
+            }
+        }
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// The published file of this name: `None` when the pool has none.
+    #[must_use]
+    pub fn published(&self, name: &FileName) -> Option<PathBuf> {
+        Some(self.pool().join(name)).filter(|path| path.is_file())
+    }
+
+    /// An empty transaction.
+    pub fn transaction(&self) -> Transaction<'_> {
+        Transaction::new(self)
+    }
+
+    fn pool(&self) -> PathBuf {
+        self.root.join("pool")
+    }
+
+    fn directory(&self, repository: &Repository) -> Directory {
+        Directory::new(repository.clone(), self.path(repository))
+    }
+
+    /// A path below `repo_dir`, relative to it.
+    fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+}

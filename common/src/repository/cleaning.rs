@@ -1,0 +1,138 @@
+//! Cleaning: links, pool files and generations that nobody needs any more.
+//!
+//! A link goes `grace_seconds` after the flip that took its name out of the database, so that pacman can fetch what an
+//! older database named; a pool file goes when no link and no kept generation names it. Called by a timer's tool.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::commit::signature_of;
+use super::directory::{Directory, Kind};
+use super::{Repositories, RepositoryError, database};
+use crate::atomic::{self, FileError};
+use crate::names::FileName;
+
+/// Generations of each repository that are kept beside the current one.
+const KEPT_GENERATIONS: usize = 5;
+
+impl Repositories {
+    /// Notes which files a flip is about to take out of a repository's database, and since when.
+    pub(super) fn note_leaving<'a>(
+        &self,
+        directory: &Directory,
+        gone: impl Iterator<Item = &'a FileName>,
+        kept: &BTreeSet<&FileName>,
+        now: u64,
+    ) -> Result<(), RepositoryError> {
+        let mut leaving = leaving(directory)?;
+        let before = leaving.clone();
+        for name in gone {
+            leaving.insert(name.clone(), now);
+        }
+        leaving.retain(|name, _| !kept.contains(name));
+        if leaving != before {
+            write_leaving(directory, &leaving)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what nobody needs any more; returns how many files. The package-database lock is held.
+    ///
+    /// # Errors
+    /// A database cannot be read or a file cannot be removed.
+    pub fn clean(&self, now: u64) -> Result<usize, RepositoryError> {
+        let mut removed = 0;
+        let mut named = BTreeSet::new();
+        for directory in self.directories() {
+            if directory.current()?.is_none() || directory.is_foreign() {
+                continue;
+            }
+            let old = directory.generations()?;
+            for number in &old[..old.len().saturating_sub(KEPT_GENERATIONS + 1)] {
+                if Some(*number) < directory.current()? {
+                    directory.remove_generation(*number)?;
+                }
+            }
+            removed += self.clean_links(&directory, now)?;
+            for number in directory.generations()? {
+                let path = directory.generation(number).join(directory.database_name(Kind::Db));
+                for record in database::read(&path)?.values() {
+                    named.insert(signature_of(&record.file_name)?);
+                    named.insert(record.file_name.clone());
+                }
+            }
+        }
+        Ok(removed + self.clean_pool(&named, now)?)
+    }
+
+    fn clean_links(&self, directory: &Directory, now: u64) -> Result<usize, RepositoryError> {
+        let mut leaving = leaving(directory)?;
+        let before = leaving.clone();
+        let mut named = BTreeSet::new();
+        for record in directory.content()?.values() {
+            named.insert(signature_of(&record.file_name)?);
+            named.insert(record.file_name.clone());
+        }
+        let mut removed = 0;
+        for name in directory.files()? {
+            let package = name.as_str().trim_end_matches(".sig");
+            let since = leaving.get(package).copied();
+            let path = directory.path.join(&name);
+            let is_over = since.map_or_else(|| self.is_old(&path, now), |since| since + self.grace_seconds <= now);
+            if !named.contains(&name) && is_over {
+                atomic::remove(&path)?;
+                removed += 1;
+            }
+        }
+        leaving.retain(|name, _| directory.path.join(name).exists());
+        if leaving != before {
+            write_leaving(directory, &leaving)?;
+        }
+        Ok(removed)
+    }
+
+    fn clean_pool(&self, named: &BTreeSet<FileName>, now: u64) -> Result<usize, RepositoryError> {
+        let pool = self.pool();
+        if !pool.exists() {
+            return Ok(0);
+        }
+        let mut removed = 0;
+        for entry in fs::read_dir(&pool).map_err(FileError::at("read", &pool))? {
+            let path = entry.map_err(FileError::at("read", &pool))?.path();
+            let is_named = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| named.contains(name));
+            let is_linked = path.metadata().is_ok_and(|metadata| metadata.nlink() > 1);
+            if !is_named && !is_linked && self.is_old(&path, now) {
+                atomic::remove(&path)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Whether a file was last linked, unlinked or written longer ago than the grace time.
+    fn is_old(&self, path: &Path, now: u64) -> bool {
+        path.metadata().is_ok_and(|metadata| {
+            let changed = u64::try_from(metadata.ctime()).unwrap_or(0);
+            changed + self.grace_seconds <= now
+        })
+    }
+}
+
+fn leaving(directory: &Directory) -> Result<BTreeMap<FileName, u64>, FileError> {
+    let text = atomic::read_text(&directory.path.join(".leaving"))?.unwrap_or_default();
+    Ok(text
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(time, name)| Some((name.parse().ok()?, time.parse().ok()?)))
+        .collect())
+}
+
+fn write_leaving(directory: &Directory, leaving: &BTreeMap<FileName, u64>) -> Result<(), FileError> {
+    let text: String = leaving.iter().map(|(name, time)| format!("{time} {name}\n")).collect();
+    atomic::write(&directory.path.join(".leaving"), text.as_bytes())
+}

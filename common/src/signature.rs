@@ -1,0 +1,330 @@
+//! Checking detached signatures with gpg against a keyring, one file at a time.
+//!
+//! Accepted is a file with exactly one signature that is good, from a key that is neither expired nor revoked and that
+//! the keyring trusts fully or ultimately; for a builder that `builder_keys` lists, from one of its keys. The decision
+//! rests on gpg's status lines (doc/DETAILS of GnuPG), never on its exit code alone. The keyring is only read: it may
+//! belong to somebody else (pacman's).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::atomic::{self, FileError};
+use crate::config::{Config, ConfigError};
+use crate::names::Builder;
+use crate::process::{Command, ProcessError};
+
+/// The keyring where none is configured.
+pub const PACMAN_KEYRING: &str = "/etc/pacman.d/gnupg";
+/// Longest signature file in bytes; pacman takes no longer ones.
+pub const MAX_SIGNATURE: u64 = 16384;
+
+/// A key's fingerprint: 40 or 64 hexadecimal digits, kept in capitals.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fingerprint(String);
+
+impl FromStr for Fingerprint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if matches!(text.len(), 40 | 64) && text.bytes().all(|c| c.is_ascii_hexdigit()) {
+            Ok(Self(text.to_ascii_uppercase()))
+        } else {
+            Err(format!(
+                "{:?} is no fingerprint",
+                text.chars().take(80).collect::<String>()
+            ))
+        }
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Who made a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signer {
+    /// The key that signed, perhaps a sub-key.
+    pub key: Fingerprint,
+    /// The primary key that it belongs to.
+    pub primary: Fingerprint,
+}
+
+/// A signature that is not accepted, or that could not be checked.
+#[derive(Debug, Error)]
+pub enum SignatureError {
+    /// It is not accepted, for this reason.
+    #[error("the signature of {} is not accepted: {reason}", file.display())]
+    Refused {
+        /// The signed file.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// gpg could not be run or did not work.
+    #[error("the signature of {} cannot be checked: {source}", file.display())]
+    Gpg {
+        /// The signed file.
+        file: PathBuf,
+        /// The cause.
+        #[source]
+        source: ProcessError,
+    },
+    /// gpg said nothing of the signature: its home directory cannot be used, for example.
+    #[error("the signature of {} cannot be checked: gpg says: {said}", file.display())]
+    Unusable {
+        /// The signed file.
+        file: PathBuf,
+        /// What gpg wrote.
+        said: String,
+    },
+    /// There is no such keyring.
+    #[error("there is no keyring {}", .0.display())]
+    NoKeyring(PathBuf),
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A line of `builder_keys` is wrong.
+    #[error("{} line {line}: {reason}", path.display())]
+    BuilderKeys {
+        /// The file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl SignatureError {
+    /// Whether the signature is at fault, and not the machine.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+}
+
+/// A gpg home directory with the public keys that are trusted.
+#[derive(Debug, Clone)]
+pub struct Keyring {
+    home: PathBuf,
+}
+
+impl Keyring {
+    /// The configured keyring (`keyring`), else pacman's.
+    ///
+    /// # Errors
+    /// The path is relative.
+    pub fn from_config(config: &Config) -> Result<Self, ConfigError> {
+        Ok(Self::new(
+            config.path("keyring")?.unwrap_or_else(|| PACMAN_KEYRING.into()),
+        ))
+    }
+
+    /// The keyring in this gpg home directory.
+    #[must_use]
+    pub fn new(home: PathBuf) -> Self {
+        Self { home }
+    }
+
+    /// Checks one detached signature.
+    ///
+    /// # Errors
+    /// [`SignatureError::Refused`] when it is not accepted, another one when gpg does not work.
+    pub fn verify(&self, file: &Path, signature: &Path) -> Result<Signer, SignatureError> {
+        let refuse = |reason: String| SignatureError::Refused {
+            file: file.to_owned(),
+            reason,
+        };
+        let content = atomic::read(signature)?.ok_or_else(|| refuse("there is none".to_owned()))?;
+        if content.is_empty() || content.len() as u64 > MAX_SIGNATURE || content.starts_with(b"-----BEGIN") {
+            return Err(refuse("it is not a binary signature of usual size".to_owned()));
+        }
+        if !self.home.is_dir() {
+            return Err(SignatureError::NoKeyring(self.home.clone()));
+        }
+        let finished = Command::new("gpg")
+            .arg("--homedir")
+            .arg(&self.home)
+            .args([
+                "--batch",
+                "--no-autostart",
+                "--lock-never",
+                "--no-auto-check-trustdb",
+                "--no-auto-key-locate",
+                "--status-fd",
+                "1",
+                "--verify",
+            ])
+            .args([signature, file])
+            .timeout(Duration::from_secs(600))
+            .wait()
+            .map_err(|source| SignatureError::Gpg {
+                file: file.to_owned(),
+                source,
+            })?;
+        let status = String::from_utf8_lossy(&finished.stdout);
+        if !status.contains("[GNUPG:] ") {
+            return Err(SignatureError::Unusable {
+                file: file.to_owned(),
+                said: String::from_utf8_lossy(&finished.stderr).trim().replace('\n', "; "),
+            });
+        }
+        judge(&status).map_err(refuse)
+    }
+}
+
+/// Reads gpg's status lines.
+fn judge(status: &str) -> Result<Signer, String> {
+    let mut signatures = 0;
+    let mut good = 0;
+    let mut trusted = false;
+    let mut signer = None;
+    for line in status.lines().filter_map(|line| line.strip_prefix("[GNUPG:] ")) {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[0] {
+            "NEWSIG" => signatures += 1,
+            "GOODSIG" => good += 1,
+            "TRUST_FULLY" | "TRUST_ULTIMATE" => trusted = true,
+            "TRUST_UNDEFINED" | "TRUST_NEVER" | "TRUST_MARGINAL" => return Err("its key is not trusted".to_owned()),
+            "BADSIG" => return Err("it does not belong to this file".to_owned()),
+            "ERRSIG" | "NO_PUBKEY" => return Err("its key is not in the keyring".to_owned()),
+            "EXPSIG" | "SIGEXPIRED" => return Err("it has expired".to_owned()),
+            "EXPKEYSIG" => return Err("its key has expired".to_owned()),
+            "REVKEYSIG" => return Err("its key has been revoked".to_owned()),
+            "VALIDSIG" => signer = words.get(1).copied().zip(words.last().copied()),
+            _ => {}
+        }
+    }
+    match signer {
+        Some((key, primary)) if signatures == 1 && good == 1 && trusted => Ok(Signer {
+            key: key.parse()?,
+            primary: primary.parse()?,
+        }),
+        _ if signatures > 1 => Err("there are several".to_owned()),
+        _ if good == 1 => Err("its key is not trusted".to_owned()),
+        _ => Err("it is none".to_owned()),
+    }
+}
+
+/// Which keys each builder may sign with: a file of `builder fingerprint…` lines, `#` begins a comment.
+#[derive(Debug, Clone, Default)]
+pub struct BuilderKeys {
+    keys: BTreeMap<Builder, BTreeSet<Fingerprint>>,
+}
+
+impl BuilderKeys {
+    /// Reads the configured file (`builder_keys`); without one nobody is listed.
+    ///
+    /// # Errors
+    /// The file cannot be read or has a line that is wrong: a slip must not let everybody in.
+    pub fn read(path: &Path) -> Result<Self, SignatureError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => return Err(FileError::at("read", path)(error).into()),
+        };
+        let mut keys: BTreeMap<Builder, BTreeSet<Fingerprint>> = BTreeMap::new();
+        for (index, line) in text.lines().enumerate() {
+            let wrong = |reason: String| SignatureError::BuilderKeys {
+                path: path.to_owned(),
+                line: index + 1,
+                reason,
+            };
+            let line = line.split_once('#').map_or(line, |(before, _)| before);
+            let mut words = line.split_ascii_whitespace();
+            let Some(builder) = words.next() else {
+                continue;
+            };
+            let builder = builder.parse().map_err(|error| wrong(format!("{error}")))?;
+            let fingerprints = words
+                .map(str::parse)
+                .collect::<Result<BTreeSet<_>, _>>()
+                .map_err(wrong)?;
+            keys.entry(builder).or_default().extend(fingerprints);
+        }
+        Ok(Self { keys })
+    }
+
+    /// Whether this builder may sign with this key; one that is not listed may with any.
+    #[must_use]
+    pub fn allow(&self, builder: &Builder, signer: &Signer) -> bool {
+        self.keys
+            .get(builder)
+            .is_none_or(|keys| keys.contains(&signer.key) || keys.contains(&signer.primary))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "0123456789ABCDEF0123456789ABCDEF01234567";
+
+    fn status(lines: &[&str]) -> String {
+        lines.iter().map(|line| format!("[GNUPG:] {line}\n")).collect()
+    }
+
+    #[test]
+    fn one_good_and_trusted_signature_is_accepted() {
+        let valid = format!("VALIDSIG {KEY} 2026-01-01 1 0 4 0 22 8 00 {KEY}");
+        for trust in ["TRUST_FULLY 0 pgp", "TRUST_ULTIMATE 0 pgp"] {
+            let signer = judge(&status(&["NEWSIG", "GOODSIG X me", &valid, trust])).unwrap();
+            assert_eq!(signer.primary.to_string(), KEY);
+        }
+    }
+
+    #[test]
+    fn doubled_untrusted_expired_and_foreign_signatures_are_refused() {
+        let valid = format!("VALIDSIG {KEY} 2026-01-01 1 0 4 0 22 8 00 {KEY}");
+        for lines in [
+            &["NEWSIG", "GOODSIG X me", &valid, "TRUST_MARGINAL"][..],
+            &["NEWSIG", "GOODSIG X me", &valid],
+            &["NEWSIG", "EXPKEYSIG X me", &valid, "TRUST_FULLY"],
+            &["NEWSIG", "BADSIG X me"],
+            &[
+                "NEWSIG",
+                "GOODSIG X me",
+                &valid,
+                "TRUST_FULLY",
+                "NEWSIG",
+                "GOODSIG X me",
+                &valid,
+                "TRUST_FULLY",
+            ],
+            &["NEWSIG", "GOODSIG X me", &valid, "TRUST_FULLY", "NEWSIG", "ERRSIG X"],
+            &["NODATA 4"],
+            &[],
+        ] {
+            assert!(judge(&status(lines)).is_err(), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn listed_builders_are_bound_to_their_keys_and_a_slip_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("builder-keys");
+        atomic::write(
+            &path,
+            format!("# ours\nb1 {} # laptop\n", KEY.to_lowercase()).as_bytes(),
+        )
+        .unwrap();
+        let keys = BuilderKeys::read(&path).unwrap();
+        let signer = |text: &str| Signer {
+            key: text.parse().unwrap(),
+            primary: text.parse().unwrap(),
+        };
+        let other = "F".repeat(40);
+        let b1 = "b1".parse().unwrap();
+        assert!(keys.allow(&b1, &signer(KEY)) && !keys.allow(&b1, &signer(&other)));
+        assert!(keys.allow(&"b2".parse().unwrap(), &signer(&other)));
+        atomic::write(&path, b"b1 nonsense\n").unwrap();
+        assert!(BuilderKeys::read(&path).unwrap_err().to_string().contains("line 1"));
+    }
+}

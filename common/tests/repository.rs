@@ -1,0 +1,409 @@
+//! The repository engine with real repo-add, gpg and pacman.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic, as tests do")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::config::Config;
+use common::lock::Patience;
+use common::names::{PkgName, Repository};
+use common::package::PackageFile;
+use common::process::Command;
+use common::repository::{Commit, NewPackage, Repositories, RepositoryError};
+use tempfile::TempDir;
+use testkit::gpg::GpgHome;
+use testkit::need;
+use testkit::package::PackageSpec;
+
+const NOW: u64 = 1_800_000_000;
+
+struct House {
+    directory: TempDir,
+    repositories: Repositories,
+}
+
+impl House {
+    fn new() -> Self {
+        Self::with("")
+    }
+
+    fn with(extra: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().display();
+        let text = format!("arch=x86_64\nrepo_dir='{root}/repos'\ngrace_seconds=100\n{extra}");
+        let repositories = Repositories::open(&Config::from_text(&text).unwrap()).unwrap();
+        fs::create_dir(directory.path().join("new")).unwrap();
+        Self {
+            directory,
+            repositories,
+        }
+    }
+
+    fn package(&self, spec: &PackageSpec) -> NewPackage {
+        let path = spec.write(&self.directory.path().join("new")).unwrap();
+        NewPackage {
+            file: PackageFile::read(&path).unwrap(),
+            signature: None,
+        }
+    }
+
+    fn add_at(&self, now: u64, to: &str, spec: &PackageSpec) -> Result<Commit, RepositoryError> {
+        let mut transaction = self.repositories.transaction();
+        transaction.add(&name(to), self.package(spec));
+        transaction.commit(now, Patience::Never)
+    }
+
+    fn add(&self, to: &str, spec: &PackageSpec) -> Commit {
+        self.add_at(NOW, to, spec).unwrap()
+    }
+
+    fn path(&self, repository: &str) -> PathBuf {
+        self.repositories.path(&name(repository))
+    }
+
+    fn names(&self, repository: &str) -> Vec<String> {
+        let packages = self.repositories.packages(&name(repository)).unwrap();
+        packages.iter().map(|p| format!("{}-{}", p.name, p.version)).collect()
+    }
+
+    /// Every entry of a database of ours or of repo-add, by path in the archive.
+    fn unpacked(&self, database: &Path) -> BTreeMap<String, String> {
+        let target = tempfile::tempdir_in(self.directory.path()).unwrap();
+        Command::new("bsdtar")
+            .arg("-xf")
+            .arg(database)
+            .arg("-C")
+            .arg(target.path())
+            .run()
+            .unwrap();
+        let mut found = BTreeMap::new();
+        for directory in fs::read_dir(target.path()).unwrap() {
+            for file in fs::read_dir(directory.unwrap().path()).unwrap() {
+                let path = file.unwrap().path();
+                let text = fs::read_to_string(&path).unwrap();
+                let key = path.strip_prefix(target.path()).unwrap().display().to_string();
+                found.insert(key, text);
+            }
+        }
+        found
+    }
+}
+
+fn name(text: &str) -> Repository {
+    text.parse().unwrap()
+}
+
+fn pkgname(text: &str) -> PkgName {
+    text.parse().unwrap()
+}
+
+fn many_fields() -> Vec<PackageSpec> {
+    vec![
+        PackageSpec::new("liba", "1:2.0-1")
+            .base("a")
+            .line("group", "g1")
+            .line("group", "g2")
+            .line("license", "MIT")
+            .line("replaces", "olda<2")
+            .line("conflict", "olda")
+            .line("provides", "liba.so=1-64")
+            .depends("glibc>=2.30")
+            .depends("sh")
+            .line("optdepend", "python: for   scripts")
+            .line("makedepend", "gcc")
+            .line("checkdepend", "check")
+            .line("backup", "etc/a.conf")
+            .file("usr/lib/liba.so.1", "x")
+            .file("etc/a.conf", "y"),
+        PackageSpec::new("a-docs", "1:2.0-1").base("a").arch("any"),
+        PackageSpec::new("lua5.1-x++", "3-1.2").line("xdata", "pkgtype=pkg"),
+    ]
+}
+
+#[test]
+fn databases_say_field_by_field_what_repo_add_says() {
+    if !need::programs(&["repo-add", "bsdtar", "gpg"]) {
+        return;
+    }
+    let house = House::new();
+    let key = GpgHome::new("packager").unwrap();
+    let theirs = house.directory.path().join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    let mut transaction = house.repositories.transaction();
+    let mut files = Vec::new();
+    for (index, spec) in many_fields().iter().enumerate() {
+        let mut package = house.package(spec);
+        if index == 0 {
+            package.signature = Some(key.sign(&package.file.path).unwrap());
+            fs::copy(
+                package.signature.as_ref().unwrap(),
+                theirs.join(format!("{}.sig", spec.file_name())),
+            )
+            .unwrap();
+        }
+        let copy = theirs.join(spec.file_name());
+        fs::copy(&package.file.path, &copy).unwrap();
+        files.push(copy);
+        transaction.add(&name("core"), package);
+    }
+    transaction.commit(NOW, Patience::Never).unwrap();
+    Command::new("repo-add")
+        .arg("-q")
+        .arg(theirs.join("core.db.tar.gz"))
+        .args(&files)
+        .run()
+        .unwrap();
+    for kind in ["core.db", "core.files"] {
+        let expected = house.unpacked(&theirs.join(kind));
+        assert_eq!(house.unpacked(&house.path("core").join(kind)), expected);
+        assert!(expected.len() >= 3);
+    }
+}
+
+#[test]
+fn every_configured_repository_exists_after_the_first_transaction() {
+    let house = House::new();
+    house.add("staging", &PackageSpec::new("a", "1-1"));
+    for repository in [
+        "core",
+        "extra",
+        "community",
+        "testing",
+        "community-staging",
+        "build-support",
+    ] {
+        assert!(
+            house.path(repository).join(format!("{repository}.db")).exists(),
+            "{repository}"
+        );
+        assert!(house.names(repository).is_empty());
+    }
+    assert_eq!(house.names("staging"), ["a-1-1"]);
+    let files = house.repositories.file_names().unwrap();
+    assert_eq!(files.len(), 1);
+    assert_eq!(files[0].to_string(), "a-1-1-x86_64.pkg.tar.zst");
+    let last_update = fs::read_to_string(house.directory.path().join("repos/lastupdate")).unwrap();
+    assert_eq!(last_update, format!("{NOW}\n"));
+}
+
+#[test]
+fn the_same_transaction_again_changes_nothing() {
+    let house = House::new();
+    let spec = PackageSpec::new("a", "1-1");
+    assert_eq!(house.add("core", &spec).number, Some(1));
+    let again = house.add("core", &spec);
+    assert_eq!(again.number, None);
+    assert!(again.changed.is_empty(), "{again:?}");
+}
+
+#[test]
+fn a_published_file_is_never_replaced_by_other_content() {
+    let house = House::new();
+    house.add("core", &PackageSpec::new("a", "1-1"));
+    let other = PackageSpec::new("a", "1-1").file("usr/bin/a", "evil");
+    let error = house.add_at(NOW, "core", &other).unwrap_err();
+    assert!(matches!(error, RepositoryError::Differs(_)), "{error}");
+    // An orphan in the pool, which a killed tool left, gives way.
+    let orphan = PackageSpec::new("b", "1-1");
+    put(
+        &house.directory.path().join("repos/pool").join(orphan.file_name()),
+        b"half",
+    );
+    house.add("core", &orphan);
+    assert_eq!(house.names("core"), ["a-1-1", "b-1-1"]);
+}
+
+#[test]
+fn each_database_is_later_than_its_predecessor_in_whole_seconds() {
+    let house = House::new();
+    let mut last = 0;
+    for version in ["1-1", "1-2", "1-3"] {
+        house.add("core", &PackageSpec::new("a", version));
+        for kind in ["core.db", "core.files"] {
+            let time = fs::metadata(house.path("core").join(kind)).unwrap().mtime();
+            assert!(
+                time > last || kind == "core.files" && time == last,
+                "{time} after {last}"
+            );
+            last = time;
+        }
+    }
+}
+
+#[test]
+fn a_package_moves_with_its_file_and_older_ones_go_after_the_grace_time() {
+    let house = House::new();
+    house.add("core", &PackageSpec::new("a", "1-1"));
+    house.add("testing", &PackageSpec::new("a", "2-1"));
+    let mut transaction = house.repositories.transaction();
+    transaction.move_package(&pkgname("a"), &name("testing"), &name("core"));
+    transaction.commit(NOW, Patience::Never).unwrap();
+    assert_eq!(house.names("core"), ["a-2-1"]);
+    assert!(house.names("testing").is_empty());
+    let (old, new) = ("a-1-1-x86_64.pkg.tar.zst", "a-2-1-x86_64.pkg.tar.zst");
+    assert!(house.path("core").join(new).exists());
+    house.repositories.clean(NOW + 99).unwrap();
+    assert!(house.path("core").join(old).exists() && house.path("testing").join(new).exists());
+    house.repositories.clean(NOW + 100).unwrap();
+    assert!(!house.path("core").join(old).exists() && !house.path("testing").join(new).exists());
+    assert!(house.path("core").join(new).exists());
+    let pool = house.directory.path().join("repos/pool");
+    assert!(pool.join(old).exists(), "kept generations name it");
+}
+
+#[test]
+fn what_is_not_there_cannot_be_moved_or_configured_away() {
+    let house = House::new();
+    house.add("core", &PackageSpec::new("a", "1-1"));
+    let mut transaction = house.repositories.transaction();
+    transaction.move_package(&pkgname("b"), &name("testing"), &name("core"));
+    let error = transaction.commit(NOW, Patience::Never).unwrap_err();
+    assert!(matches!(error, RepositoryError::NoPackage { .. }), "{error}");
+    let error = house.add_at(NOW, "nowhere", &PackageSpec::new("a", "1-1")).unwrap_err();
+    assert!(matches!(error, RepositoryError::Unknown(_)), "{error}");
+}
+
+#[test]
+fn a_generation_that_nobody_published_is_removed_and_one_that_was_begun_is_completed() {
+    let house = House::new();
+    house.add("core", &PackageSpec::new("a", "1-1"));
+    // As if a tool had been killed before the first rename: copies of generation 1 under number 2.
+    let generations = |repository: &str| house.path(repository).join(".generations");
+    let copy = |repository: &str, from: &str, to: &str| {
+        Command::new("cp")
+            .arg("-a")
+            .args([generations(repository).join(from), generations(repository).join(to)])
+            .run()
+            .unwrap();
+    };
+    copy("core", "1", "2");
+    copy("extra", "1", "2");
+    let commit = house.add("core", &PackageSpec::new("b", "1-1"));
+    assert_eq!(commit.number, Some(2), "{commit:?}");
+    assert_eq!(commit.warnings.len(), 2, "{commit:?}");
+    // As if it had been killed after the rename in core: extra follows.
+    copy("extra", "1", "2");
+    let commit = house.add("staging", &PackageSpec::new("c", "1-1"));
+    assert!(commit.warnings[0].contains("completed"), "{commit:?}");
+    assert_eq!(
+        fs::read_link(house.path("extra").join(".current")).unwrap(),
+        Path::new(".generations/2")
+    );
+    assert_eq!(commit.number, Some(3));
+}
+
+#[test]
+fn what_repo_add_and_repo_remove_did_is_taken_in_and_the_links_come_back() {
+    if !need::programs(&["repo-add", "repo-remove"]) {
+        return;
+    }
+    let house = House::new();
+    house.add("core", &PackageSpec::new("a", "1-1"));
+    house.add("core", &PackageSpec::new("b", "1-1"));
+    let core = house.path("core");
+    let by_hand = PackageSpec::new("hand", "1-1").write(&core).unwrap();
+    let database = core.join("core.db.tar.gz");
+    Command::new("repo-add")
+        .arg("-q")
+        .arg(&database)
+        .arg(&by_hand)
+        .run()
+        .unwrap();
+    Command::new("repo-remove")
+        .arg("-q")
+        .arg(&database)
+        .arg("b")
+        .run()
+        .unwrap();
+    assert_eq!(house.names("core"), ["a-1-1", "hand-1-1"]);
+    let commit = house.add("core", &PackageSpec::new("c", "1-1"));
+    assert!(commit.warnings[0].contains("taken in"), "{commit:?}");
+    assert_eq!(house.names("core"), ["a-1-1", "c-1-1", "hand-1-1"]);
+    assert!(fs::symlink_metadata(&database).unwrap().is_symlink());
+    assert!(!core.join("core.db.tar.gz.old").exists() && !core.join("core.files.tar.gz.old").exists());
+    let pool = house.directory.path().join("repos/pool/hand-1-1-x86_64.pkg.tar.zst");
+    assert_eq!(fs::metadata(pool).unwrap().ino(), fs::metadata(by_hand).unwrap().ino());
+    // A lock of a living process is waited for, but not for ever.
+    put(&core.join("core.db.tar.gz.lck"), b"1\n");
+    let error = house.add_at(NOW, "core", &PackageSpec::new("d", "1-1")).unwrap_err();
+    assert!(matches!(error, RepositoryError::Busy { .. }), "{error}");
+}
+
+#[test]
+fn pacman_reads_signed_databases_and_sees_each_change() {
+    if !need::programs(&["pacman", "fakeroot", "gpg", "repo-add"]) {
+        return;
+    }
+    let key = GpgHome::new("master").unwrap();
+    let house = House::with(&format!(
+        "repo_key={}\ngnupg_home='{}'\n",
+        key.fingerprint(),
+        key.path().display()
+    ));
+    house.add("core", &PackageSpec::new("a", "1-1"));
+    assert!(house.path("core").join("core.db.sig").exists());
+    let root = house.directory.path().join("root");
+    fs::create_dir_all(root.join("db")).unwrap();
+    let conf = house.directory.path().join("pacman.conf");
+    let text = format!(
+        "[options]\nArchitecture = x86_64\nSigLevel = Required DatabaseRequired\nGPGDir = {}\n\
+         [core]\nServer = file://{}\n",
+        key.path().display(),
+        house.path("core").display()
+    );
+    put(&conf, text.as_bytes());
+    let pacman = |arguments: &[&str]| {
+        let command = Command::new("fakeroot").arg("pacman").arg("--config").arg(&conf);
+        let command = command.arg("--root").arg(&root).arg("--dbpath").arg(root.join("db"));
+        command
+            .args(arguments)
+            .timeout(Duration::from_secs(60))
+            .run()
+            .unwrap()
+            .text()
+    };
+    pacman(&["-Sy"]);
+    assert_eq!(pacman(&["-Sl", "core"]), "core a 1-1");
+    house.add("core", &PackageSpec::new("a", "1-2"));
+    pacman(&["-Sy"]);
+    assert_eq!(pacman(&["-Sl", "core"]), "core a 1-2");
+    assert!(pacman(&["-Fyl", "a"]).contains("usr/share/a/README"));
+}
+
+#[test]
+fn the_publish_command_gets_the_changed_paths_and_a_failure_is_not_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let told = directory.path().join("told");
+    let script = directory.path().join("publish");
+    let write = |text: String| {
+        put(&script, text.as_bytes());
+        Command::new("chmod").arg("755").arg(&script).run().unwrap();
+    };
+    write("#!/bin/sh\nexit 1\n".to_owned());
+    let house = House::with(&format!("publish_command='{}'\n", script.display()));
+    house.add("core", &PackageSpec::new("a", "1-1"));
+    let error = house.repositories.publish().unwrap_err().to_string();
+    assert!(error.contains("tried again"), "{error}");
+    write(format!("#!/bin/sh\ncat > {}\n", told.display()));
+    house.repositories.publish().unwrap();
+    let text = fs::read_to_string(&told).unwrap();
+    for path in [
+        "core/os/x86_64/a-1-1-x86_64.pkg.tar.zst",
+        "core/os/x86_64/core.db.tar.gz",
+        "lastupdate",
+    ] {
+        assert!(text.lines().any(|line| line == path), "{path} in {text}");
+    }
+    fs::remove_file(&told).unwrap();
+    house.repositories.publish().unwrap();
+    assert!(!told.exists(), "nothing is left to tell");
+}
+
+/// A file that was there before, or that somebody else made.
+fn put(path: &Path, content: &[u8]) {
+    common::atomic::write(path, content).unwrap();
+}
