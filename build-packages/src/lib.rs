@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use common::cli::Messages;
-use common::config::{ConfigError, Environment};
+use common::config::Environment;
 use common::exit::Failure;
 use common::interrupt::{Interrupt, SIGHUP, SIGINT, SIGTERM};
 use common::lock::{Lock, Mode, Patience};
@@ -55,7 +55,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
         Ok(Outcome::Stopped) => ExitCode::from(1),
         Err(error) => {
             messages.error(format_args!("{error:#}"));
-            if error.chain().any(|cause| cause.is::<ConfigError>()) {
+            if common::exit::is_of_configuration(error.chain()) {
                 Failure::Config.into()
             } else {
                 Failure::Io.into()

@@ -3,7 +3,15 @@
 //! The codes 0 to 63 belong to a tool's own protocol (docs/formats.md, "Exit codes"); the general ones are those of
 //! sysexits.h. No child's exit code, signal or panic may appear as one of the former.
 
+use std::error::Error;
 use std::process::ExitCode;
+
+use crate::account::AccountError;
+use crate::config::ConfigError;
+use crate::metadata::MetadataError;
+use crate::repository::RepositoryError;
+use crate::source::SourceError;
+use crate::work_dir::WorkDirError;
 
 /// General failures, the same for every tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,4 +46,25 @@ impl From<Failure> for ExitCode {
     fn from(failure: Failure) -> Self {
         Self::from(failure.code())
     }
+}
+
+/// Whether one of the causes of an error is that the configuration is missing or wrong, so that it ends with 78. Give
+/// it the whole chain: errors of modules that hold a configuration error of their own are looked into.
+#[must_use]
+pub fn is_of_configuration<'a>(causes: impl IntoIterator<Item = &'a (dyn Error + 'static)>) -> bool {
+    causes.into_iter().any(|cause| {
+        cause.is::<ConfigError>()
+            || cause.is::<AccountError>()
+            || matches!(cause.downcast_ref(), Some(WorkDirError::Config(_)))
+            || matches!(cause.downcast_ref(), Some(SourceError::Config(_)))
+            || matches!(cause.downcast_ref(), Some(RepositoryError::Config(_)))
+            || matches!(
+                cause.downcast_ref(),
+                Some(
+                    MetadataError::Config(_)
+                        | MetadataError::Account(_)
+                        | MetadataError::Source(SourceError::Config(_))
+                )
+            )
+    })
 }

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use git2::{ErrorCode, ObjectType, Oid};
 use thiserror::Error;
@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::atomic::{self, FileError};
 use crate::lock::{Lock, LockError, Mode, Patience};
 use crate::names::{NameError, Repository, Revision};
-use crate::process::{Command, ProcessError};
+use crate::process::Command;
 
 /// Protocols that a fetch may use.
 const PROTOCOLS: &str = "https:ssh:git:file";
@@ -22,6 +22,8 @@ const PROTOCOLS: &str = "https:ssh:git:file";
 const FETCH_LIMIT: Duration = Duration::from_secs(3600);
 /// How long to wait for somebody who fetches into the same clone.
 const FETCH_PATIENCE: Duration = Duration::from_secs(600);
+/// A lock file of git's that is older than this was left by one that was killed.
+const STALE: Duration = Duration::from_secs(2);
 /// The branch of a fresh clone; which branch of the remote it follows is the remote's choice.
 const BRANCH: &str = "master";
 
@@ -37,13 +39,14 @@ pub enum GitError {
         path: PathBuf,
     },
     /// The fetch failed.
-    #[error("git repository {name}: cannot fetch: {source}")]
+    #[error("git repository {name}: cannot fetch{}: {reason}", url.as_ref().map_or(String::new(), |url| format!(" {url}")))]
     Fetch {
         /// The repository.
         name: Repository,
-        /// The cause.
-        #[source]
-        source: ProcessError,
+        /// From where.
+        url: Option<String>,
+        /// What git said.
+        reason: String,
     },
     /// Somebody else fetches for too long.
     #[error("git repository {name}: {source}")]
@@ -198,6 +201,13 @@ impl GitRepository {
                 return Ok(());
             };
             let branch = self.branch()?;
+            for left in [
+                format!("{branch}.lock"),
+                "packed-refs.lock".to_owned(),
+                "HEAD.lock".to_owned(),
+            ] {
+                remove_left_lock(&self.path.join(left)).map_err(file)?;
+            }
             return self.fetch_into(&self.path, &url, &branch);
         }
         let Some(url) = &self.url else {
@@ -206,6 +216,7 @@ impl GitRepository {
                 path: self.path.clone(),
             });
         };
+        atomic::sweep(parent, 2 * FETCH_LIMIT);
         let fresh = tempfile::Builder::new()
             .prefix(atomic::TEMPORARY_PREFIX)
             .tempdir_in(parent)
@@ -213,7 +224,8 @@ impl GitRepository {
             .map_err(file)?;
         let clone = fresh.path().join("clone.git");
         let branch = format!("--initial-branch={BRANCH}");
-        self.git(&["init", "--quiet", "--bare", "--template=", &branch, "--"], &clone)?;
+        let init = ["init", "--quiet", "--bare", "--template=", &branch, "--"];
+        self.run(git_command().args(init).arg(&clone), None)?;
         self.fetch_into(&clone, url, &format!("refs/heads/{BRANCH}"))?;
         atomic::rename(&clone, &self.path).map_err(file)
     }
@@ -356,17 +368,19 @@ impl GitRepository {
             .arg(format!("--git-dir={}", clone.display()))
             .args(arguments)
             .args(["--", url, &refspec]);
-        self.run(command)
+        self.run(command, Some(url))
     }
 
-    fn git(&self, arguments: &[&str], last: &Path) -> Result<(), GitError> {
-        self.run(git_command().args(arguments).arg(last))
-    }
-
-    fn run(&self, command: Command) -> Result<(), GitError> {
-        command.run().map(drop).map_err(|source| GitError::Fetch {
+    fn run(&self, command: Command, url: Option<&str>) -> Result<(), GitError> {
+        let reason = match command.wait() {
+            Ok(finished) if finished.status.success() => return Ok(()),
+            Ok(finished) => complaint(&String::from_utf8_lossy(&finished.stderr)),
+            Err(error) => error.cause.to_string(),
+        };
+        Err(GitError::Fetch {
             name: self.name.clone(),
-            source,
+            url: url.map(str::to_owned),
+            reason,
         })
     }
 }
@@ -384,6 +398,33 @@ fn git_command() -> Command {
         .args(["-c", "core.fsmonitor=false"])
         // Housekeeping in the foreground: nothing is left running.
         .args(["-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false"])
+}
+
+/// Removes a lock that a killed git left: git holds it for an instant, and nobody else may fetch while we do.
+fn remove_left_lock(path: &Path) -> Result<(), FileError> {
+    let is_young = || {
+        let modified = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+        modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age < STALE))
+    };
+    while is_young() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    atomic::remove(path)
+}
+
+/// The line of git's messages that says what happened: the first of an error, not the advice that follows.
+fn complaint(stderr: &str) -> String {
+    let is_error = |line: &&str| {
+        ["fatal: ", "error: ", "ssh: "]
+            .iter()
+            .any(|sign| line.starts_with(sign))
+    };
+    let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.clone().find(is_error).or_else(|| lines.next_back());
+    first.map_or_else(
+        || "git failed without a word".to_owned(),
+        |line| line.trim_start_matches("fatal: ").to_owned(),
+    )
 }
 
 fn read_entry(entry: &git2::TreeEntry<'_>) -> Entry {

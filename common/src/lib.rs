@@ -20,6 +20,7 @@ pub mod clock;
 pub mod config;
 pub mod exit;
 pub mod git;
+pub mod graph;
 pub mod interrupt;
 pub mod journal;
 pub mod lease;

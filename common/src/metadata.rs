@@ -84,6 +84,9 @@ impl MetadataError {
     }
 }
 
+/// The metadata of many packages, or why there is none.
+pub type Infos = BTreeMap<PkgBase, Result<SrcInfo, MetadataError>>;
+
 /// The metadata of orders.
 #[derive(Debug)]
 pub struct Metadata {
@@ -143,17 +146,30 @@ impl Metadata {
 
     /// The metadata of many orders, evaluated several at a time. The failure of one is no failure of the others.
     #[must_use]
-    pub fn srcinfos<'a>(
+    pub fn srcinfos<'a>(&self, orders: impl IntoIterator<Item = &'a Order>) -> Infos {
+        self.side_by_side(orders, |order| (order.pkgbase.clone(), self.srcinfo(order)))
+    }
+
+    /// As [`Metadata::srcinfos`] for orders of a merged view, whose content is known.
+    #[must_use]
+    pub fn srcinfos_of_view<'a>(&self, orders: impl IntoIterator<Item = &'a (Order, ContentId)>) -> Infos {
+        self.side_by_side(orders, |(order, content)| {
+            (order.pkgbase.clone(), self.of_content(order, content))
+        })
+    }
+
+    fn side_by_side<'a, T: Sync + 'a>(
         &self,
-        orders: impl IntoIterator<Item = &'a Order>,
-    ) -> BTreeMap<PkgBase, Result<SrcInfo, MetadataError>> {
-        let pending: Vec<&Order> = orders.into_iter().collect();
+        items: impl IntoIterator<Item = &'a T>,
+        one: impl Fn(&T) -> (PkgBase, Result<SrcInfo, MetadataError>) + Sync,
+    ) -> Infos {
+        let pending: Vec<&T> = items.into_iter().collect();
         let queue = Mutex::new(pending.into_iter());
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         let work = || {
             let mut done = Vec::new();
-            while let Some(order) = next() {
-                done.push((order.pkgbase.clone(), self.srcinfo(order)));
+            while let Some(item) = next() {
+                done.push(one(item));
             }
             done
         };

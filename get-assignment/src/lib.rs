@@ -24,9 +24,9 @@ use common::build_graph::BuildGraph;
 use common::build_list::{BuildList, Order};
 use common::cli::{Messages, builder};
 use common::clock::Now;
-use common::config::{Config, ConfigError, Environment};
+use common::config::{Config, Environment};
 use common::exit::Failure;
-use common::graph;
+use common::graph::{self, Packages};
 use common::journal::{Entry, Event};
 use common::lease::Lease;
 use common::lock::Patience;
@@ -94,7 +94,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
         }
         Err(error) => {
             messages.error(format_args!("{error:#}"));
-            exit_code(&error).into()
+            exit_code(&error)
         }
     }
 }
@@ -103,7 +103,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.is::<common::cli::IdentityError>() {
         Failure::Usage.into()
-    } else if error.chain().any(|cause| cause.is::<ConfigError>()) {
+    } else if common::exit::is_of_configuration(error.chain()) {
         Failure::Config.into()
     } else {
         ExitCode::from(1)
@@ -176,6 +176,8 @@ enum Attempt {
     Done(Outcome),
     /// This order's metadata has to be evaluated first, without the lock.
     Evaluate(Order),
+    /// build-graph does not know every order: it has to be derived first, without the lock.
+    Derive(Vec<Order>),
 }
 
 impl<'a> Master<'a> {
@@ -192,6 +194,7 @@ impl<'a> Master<'a> {
     fn answer(&self, cli: &Cli, builder: &Builder, messages: &Messages) -> anyhow::Result<Outcome> {
         let metadata = Metadata::open(self.config, &self.work_dir)?;
         let mut passed_over = BTreeSet::new();
+        let mut derived = BuildGraph::default();
         loop {
             let locks = match self.work_dir.lock(Scope::BuildList, self.patience) {
                 Ok(locks) => locks,
@@ -208,8 +211,12 @@ impl<'a> Master<'a> {
                 limit: self.limit,
                 passed_over: &passed_over,
             };
-            match self.attempt(&request, &metadata, &now, messages)? {
+            match self.attempt(&request, &metadata, &derived, &now, messages)? {
                 Attempt::Done(outcome) => return Ok(outcome),
+                Attempt::Derive(orders) => {
+                    drop(locks);
+                    derived = derive(&orders, &metadata);
+                }
                 Attempt::Evaluate(order) => {
                     drop(locks);
                     if let Err(error) = metadata.srcinfo(&order) {
@@ -226,11 +233,16 @@ impl<'a> Master<'a> {
         &self,
         request: &Request<'_>,
         metadata: &Metadata,
+        derived: &BuildGraph,
         now: &Now,
         messages: &Messages,
     ) -> anyhow::Result<Attempt> {
         let clock = self.clock(now);
-        let situation = self.situation(metadata, &clock, messages)?;
+        let list = self.list(messages)?;
+        let Some(graph) = self.graph(&list, derived, messages)? else {
+            return Ok(Attempt::Derive(list.orders().cloned().collect()));
+        };
+        let situation = Situation::read(&self.work_dir, &list, &graph, &clock)?;
         let (order, lease) = match choose(&situation, request, &clock) {
             Choice::Nothing => return Ok(Attempt::Done(Outcome::Nothing)),
             Choice::NoneNow => return Ok(Attempt::Done(Outcome::NoneNow)),
@@ -280,28 +292,27 @@ impl<'a> Master<'a> {
         }
     }
 
-    fn situation(&self, metadata: &Metadata, clock: &LeaseClock<'_>, messages: &Messages) -> anyhow::Result<Situation> {
+    fn list(&self, messages: &Messages) -> anyhow::Result<BuildList> {
         let (list, complaints) = BuildList::read(&self.work_dir.build_list())?;
         for complaint in complaints {
             messages.error(complaint);
         }
-        let graph = self.graph(&list, metadata, messages)?;
-        Ok(Situation::read(&self.work_dir, &list, &graph, clock)?)
+        Ok(list)
     }
 
-    /// The graph in the state directory, or, where it is lost or does not know an order, one made again from metadata
-    /// that is at hand.
-    fn graph(&self, list: &BuildList, metadata: &Metadata, messages: &Messages) -> anyhow::Result<BuildGraph> {
+    /// The graph in the state directory, or, where it is lost or does not know an order, the derived one; `None` when
+    /// that does not know it either.
+    fn graph(&self, list: &BuildList, derived: &BuildGraph, messages: &Messages) -> anyhow::Result<Option<BuildGraph>> {
         let (graph, complaints) = BuildGraph::read(&self.work_dir.build_graph())?.unwrap_or_default();
         for complaint in complaints {
             messages.error(complaint);
         }
-        if list.orders().all(|order| graph.has_order(&order.pkgbase)) {
-            return Ok(graph);
-        }
-        messages.detail("build-graph does not know every order: it is derived again");
-        let orders: Vec<Order> = list.orders().cloned().collect();
-        Ok(graph::derive(&orders, metadata)?)
+        let knows_all = |graph: &BuildGraph| list.orders().all(|order| graph.has_order(&order.pkgbase));
+        Ok(match (knows_all(&graph), knows_all(derived)) {
+            (true, _) => Some(graph),
+            (false, true) => Some(derived.clone()),
+            (false, false) => None,
+        })
     }
 
     fn expected_files(&self, srcinfo: &SrcInfo, sub_pkgrel: u32) -> anyhow::Result<Vec<FileName>> {
@@ -365,9 +376,16 @@ impl<'a> Master<'a> {
 
     /// Prints `pkgbase: standing` for every order, or for one. Reads without a lock: every file is whole at any time.
     fn explain(&self, only: Option<&PkgBase>, messages: &Messages, stdout: &mut dyn Write) -> anyhow::Result<()> {
-        let metadata = Metadata::open(self.config, &self.work_dir)?;
+        let list = self.list(messages)?;
+        let graph = match self.graph(&list, &BuildGraph::default(), messages)? {
+            Some(graph) => graph,
+            None => {
+                let orders: Vec<Order> = list.orders().cloned().collect();
+                derive(&orders, &Metadata::open(self.config, &self.work_dir)?)
+            }
+        };
         let now = Now::read();
-        let situation = self.situation(&metadata, &self.clock(&now), messages)?;
+        let situation = Situation::read(&self.work_dir, &list, &graph, &self.clock(&now))?;
         for (order, standing) in &situation.orders {
             if only.is_none_or(|pkgbase| order.pkgbase == *pkgbase) {
                 writeln!(stdout, "{}: {standing}", order.pkgbase)?;
@@ -375,4 +393,11 @@ impl<'a> Master<'a> {
         }
         Ok(stdout.flush()?)
     }
+}
+
+/// The graph out of the orders' metadata. An order without any has no needs here; it will not be handed out either.
+fn derive(orders: &[Order], metadata: &Metadata) -> BuildGraph {
+    let known = metadata.srcinfos(orders);
+    let packages = Packages::new(known.iter().map(|(pkgbase, info)| (pkgbase, info.as_ref().ok())));
+    graph::plan(&packages, known.keys()).graph
 }

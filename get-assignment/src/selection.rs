@@ -57,10 +57,10 @@ pub fn choose(situation: &Situation, request: &Request<'_>, clock: &LeaseClock<'
         let Some((order, standing)) = situation.orders.iter().find(|(order, _)| order.pkgbase == *wanted) else {
             return Choice::Nothing;
         };
-        if let Some(choice) = wanted_order(situation, order, standing, clock) {
-            if !request.passed_over.contains(order) {
-                return choice;
-            }
+        if !request.passed_over.contains(order)
+            && let Some(choice) = wanted_order(situation, order, standing, clock)
+        {
+            return choice;
         }
     }
     let candidates: Vec<&(Order, Standing)> = situation

@@ -6,6 +6,7 @@
 pub mod gpg;
 pub mod need;
 pub mod package;
+pub mod packaging;
 pub mod port;
 pub mod sshd;
 pub mod tool;

@@ -1,0 +1,287 @@
+//! get-assignment as a process: exit codes, what is on disk afterwards, other callers, trouble.
+
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use common::lock::{Lock, Mode, Patience};
+use testkit::packaging::{FILE, Remote, srcinfo};
+use testkit::tool::{Ended, Tool};
+
+/// A master whose packages have committed metadata, so that nothing is evaluated.
+struct Master {
+    root: tempfile::TempDir,
+    revision: String,
+}
+
+const NO_CUSTOMIZATION: &str = "0000000000000000000000000000000000000000";
+
+impl Master {
+    /// Packages in list order: `"b"`, or `"b: a"` when b needs a to be built.
+    fn new(packages: &[&str]) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let remote = Remote::new(&root.path().join("packages.git"));
+        let mut files = Vec::new();
+        for package in packages {
+            let (pkgbase, needs) = package.split_once(':').unwrap_or((package, ""));
+            let lines: Vec<String> = needs.split_whitespace().map(|n| format!("makedepends = {n}")).collect();
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let directory = format!("{pkgbase}/repos/core-any");
+            files.push((format!("{directory}/.SRCINFO"), srcinfo(pkgbase, &lines)));
+            files.push((format!("{directory}/PKGBUILD"), format!("pkgname={pkgbase}\n")));
+        }
+        let files: Vec<_> = files
+            .iter()
+            .map(|(path, text)| (path.as_str(), FILE, text.as_str()))
+            .collect();
+        let revision = remote.commit(&files).to_string();
+        let master = Self { root, revision };
+        std::fs::create_dir_all(master.path("work")).unwrap();
+        let config = format!(
+            "work_dir='{}'\nrepo_names=packages\nrepo_paths__packages='{}'\nrepo_dir='{}'\nlock_wait_seconds=1\n",
+            master.path("work").display(),
+            master.path("packages.git").display(),
+            master.path("repositories").display(),
+        );
+        master.write("master.conf", &config);
+        let list: String = packages
+            .iter()
+            .map(|p| format!("{}\n", master.order(p.split(':').next().unwrap())))
+            .collect();
+        master.write("work/build-list", &list);
+        master
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        common::atomic::write(&self.path(name), text.as_bytes()).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    fn order(&self, pkgbase: &str) -> String {
+        format!("{pkgbase} {} {NO_CUSTOMIZATION} core", self.revision)
+    }
+
+    fn state(&self, pkgbase: &str, state: &str) -> String {
+        format!("work/package-states/{}.{state}", self.order(pkgbase).replace(' ', "."))
+    }
+
+    fn tool(&self, builder: &str) -> Tool {
+        Tool::new("get-assignment")
+            .args(["--config".as_ref(), self.path("master.conf").as_os_str()])
+            .env("PORTSMITH_BUILDER", builder)
+    }
+
+    fn ask(&self, builder: &str, words: &[&str]) -> Ended {
+        self.tool(builder).args(words).run()
+    }
+}
+
+#[test]
+fn scenario_26_the_first_order_is_handed_out_and_recorded_before_it_is_printed() {
+    let master = Master::new(&["a", "b: a"]);
+    let given = master.ask("s1", &[]).expect(0);
+    assert_eq!(given.stdout, format!("{} 0\n", master.order("a")));
+    assert_eq!(master.read(&master.state("a", "locked")), "s1\n");
+    assert!(
+        master
+            .read("work/builders/s1")
+            .starts_with(&format!("{} 0 assigned ", master.order("a")))
+    );
+    master.ask("s2", &[]).expect(2);
+    assert!(master.read("work/journal").contains("\tassigned\ta\t"));
+}
+
+#[test]
+fn scenario_28_asking_again_changes_nothing_and_sharing_adds_a_name() {
+    let master = Master::new(&["a", "c"]);
+    let first = master.ask("s1", &["--files"]).expect(0);
+    assert!(first.stdout.ends_with("\na-1-1.0-any.pkg.tar.zst\n"), "{first:?}");
+    assert_eq!(master.ask("s1", &["--files"]).expect(0).stdout, first.stdout);
+    let shared = master.ask("s3", &["a"]).expect(0);
+    assert_eq!(shared.stdout, format!("{} 0\n", master.order("a")));
+    assert_eq!(master.read(&master.state("a", "locked")), "s1\ns3\n");
+    let json = master.ask("s1", &["--json", "--files"]).expect(0).stdout;
+    assert!(
+        json.contains("\"pkgbase\":\"a\"") && json.contains("a-1-1.0-any"),
+        "{json}"
+    );
+}
+
+#[test]
+fn scenario_25_no_list_is_3_and_an_unknown_name_too() {
+    let master = Master::new(&["a"]);
+    master.ask("s1", &["nonesuch"]).expect(3);
+    std::fs::remove_file(master.path("work/build-list")).unwrap();
+    let ended = master.ask("s1", &[]).expect(3);
+    assert!(ended.stdout.is_empty());
+}
+
+#[test]
+fn scenario_30_states_of_an_older_revision_go_and_published_ones_stay() {
+    let master = Master::new(&["a"]);
+    let old = |state: &str| {
+        format!(
+            "work/package-states/a.{}.{NO_CUSTOMIZATION}.core.{state}",
+            "5".repeat(40)
+        )
+    };
+    std::fs::create_dir_all(master.path("work/package-states")).unwrap();
+    for state in ["locked", "broken", "done", "testing"] {
+        master.write(&old(state), "x\n");
+    }
+    master.ask("s1", &[]).expect(0);
+    let is_there: Vec<bool> = ["locked", "broken", "done", "testing"]
+        .iter()
+        .map(|state| master.path(&old(state)).exists())
+        .collect();
+    assert_eq!(is_there, [false, false, true, true]);
+}
+
+#[test]
+fn scenario_36_a_held_lock_or_an_insane_master_is_1_with_empty_stdout() {
+    let master = Master::new(&["a"]);
+    {
+        let lock = master.path("work/build-list.lock");
+        let _held = Lock::acquire(&lock, Mode::Exclusive, Patience::Never).unwrap();
+        let ended = master.ask("s1", &[]).expect(1);
+        assert!(ended.stdout.is_empty(), "{ended:?}");
+        assert!(
+            ended.stderr.contains(&std::process::id().to_string()),
+            "it says who holds the lock: {ended:?}"
+        );
+    }
+    master.write("work/build-master-sanity", "a file is gone\n");
+    let ended = master.ask("s1", &[]).expect(1);
+    assert!(
+        ended.stdout.is_empty() && ended.stderr.contains("a file is gone"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn scenario_37_callers_at_one_time_get_different_orders() {
+    let names: Vec<String> = (0..8).map(|n| format!("p{n}")).collect();
+    let master = Master::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut given: Vec<String> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..8)
+            .map(|n| {
+                scope.spawn({
+                    let master = &master;
+                    move || {
+                        master
+                            .tool(&format!("s{n}"))
+                            .env("PORTSMITH_LOCK_WAIT_SECONDS", "60")
+                            .run()
+                            .expect(0)
+                            .stdout
+                    }
+                })
+            })
+            .collect();
+        asking.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    given.sort();
+    given.dedup();
+    assert_eq!(given.len(), 8, "{given:?}");
+}
+
+#[test]
+fn a_lost_graph_is_derived_again() {
+    let master = Master::new(&["b: a", "a"]);
+    assert!(!master.path("work/build-graph").exists());
+    assert!(master.ask("s1", &[]).expect(0).stdout.starts_with("a "));
+}
+
+#[test]
+fn explain_says_why_and_hands_out_nothing() {
+    let master = Master::new(&["a", "b: a", "c"]);
+    std::fs::create_dir_all(master.path("work/package-states")).unwrap();
+    master.write(&master.state("a", "broken"), "s1 5\ns2 7\n");
+    master.write(&master.state("c", "blocked"), "wait for FS#1\n");
+    let all = master.ask("s1", &["--explain"]).expect(0).stdout;
+    assert_eq!(
+        all,
+        "a: broken 2 times; can be built\nb: waits for a (make)\nc: blocked: wait for FS#1\n"
+    );
+    assert_eq!(
+        master.ask("s1", &["--explain", "b"]).expect(0).stdout,
+        "b: waits for a (make)\n"
+    );
+    assert!(!master.path("work/builders/s1").exists());
+}
+
+#[test]
+fn waiting_is_ended_by_work_and_not_by_a_clock() {
+    let master = Master::new(&["a"]);
+    let list = master.read("work/build-list");
+    master.write("work/build-list", "");
+    let waiting = master.tool("s1").args(["--wait", "60"]).into_command().spawn().unwrap();
+    while !master.path("work/builders").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    master.write("work/build-list", &list);
+    let finished = waiting.wait().unwrap();
+    assert_eq!(finished.status.code(), Some(0));
+    assert!(finished.text().starts_with("a "));
+    master.ask("s2", &["--wait", "1"]).expect(3);
+}
+
+#[test]
+fn junk_in_the_list_is_reported_with_its_line_and_hinders_nobody() {
+    let master = Master::new(&["a"]);
+    let list = format!("half a li\r\n{}", master.read("work/build-list"));
+    master.write("work/build-list", list.trim_end());
+    let ended = master.ask("s1", &[]).expect(0);
+    assert!(ended.stderr.contains("line 1"), "{ended:?}");
+    assert!(ended.stdout.starts_with("a "));
+}
+
+#[test]
+fn mistakes_of_the_caller_and_of_the_operator_have_their_own_codes() {
+    let master = Master::new(&["a"]);
+    master.ask("s1", &["--no-such-option"]).expect(64);
+    master.ask("s1", &["a", "b"]).expect(64);
+    master.ask("s1", &["../x"]).expect(64);
+    let nameless = Tool::new("get-assignment")
+        .args(["--config".as_ref(), master.path("master.conf").as_os_str()])
+        .run()
+        .expect(64);
+    assert!(nameless.stderr.contains("PORTSMITH_BUILDER"), "{nameless:?}");
+    let original = Tool::new("get-assignment")
+        .args(["--config".as_ref(), master.path("master.conf").as_os_str()])
+        .env("slave", "s1");
+    original.run().expect(0);
+    master.write("empty.conf", "");
+    let ended = Tool::new("get-assignment")
+        .args(["--config".as_ref(), master.path("empty.conf").as_os_str()])
+        .env("PORTSMITH_BUILDER", "s1")
+        .run()
+        .expect(78);
+    assert!(
+        ended.stderr.contains("work_dir") && ended.stderr.lines().count() == 1,
+        "{ended:?}"
+    );
+    let help = master.ask("s1", &["--help"]).expect(0);
+    assert!(help.stdout.contains("Exit codes"));
+}
+
+#[test]
+fn an_assignment_that_cannot_be_written_is_1_and_is_handed_out_again() {
+    let master = Master::new(&["a"]);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let command = master
+        .tool("s1")
+        .into_command()
+        .output(common::process::Output::Stdout(full));
+    let finished = command.wait().unwrap();
+    assert_eq!(finished.status.code(), Some(1));
+    assert!(master.ask("s1", &[]).expect(0).stdout.starts_with("a "));
+}
