@@ -68,7 +68,7 @@ impl Outside<'_> {
                 interrupt: Interrupt::new(),
                 ..*self
             };
-            let clean = cleaning.start_inside(Task::Clean(Extent::Remains), &Payload::default(), &Answer::Inherit);
+            let clean = cleaning.start_inside(Task::Clean(Extent::Copies), &Payload::default(), &Answer::Inherit);
             drop(clean);
         }
         match result {
