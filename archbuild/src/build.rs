@@ -37,7 +37,7 @@ struct Build<'s, 'a> {
 
 /// Builds the package in the run's directory and sends its files.
 pub(crate) fn run(session: &mut Session, task: &BuildTask, arch: &str, answer: &mut dyn Write) -> Result<()> {
-    let sandbox = Sandbox::new(&session.copy, &task.environment, &session.interrupt)?;
+    let sandbox = Sandbox::new(session, &task.environment)?;
     if task.clean {
         session.update_root()?;
     }
@@ -52,7 +52,7 @@ pub(crate) fn run(session: &mut Session, task: &BuildTask, arch: &str, answer: &
     build.add_known_sources(&info)?;
     let _cache = build.make_sources_ready(&info.pkgbase)?;
     build.make_packages()?;
-    let names = products::send(build.sandbox.packages(), &info.pkgnames, answer).context(Class::Failed)?;
+    let names = products::send(build.sandbox.packages(), &info.pkgnames, answer)?;
     if names.is_empty() {
         return Err(anyhow!("makepkg made no package")).context(Class::Failed);
     }

@@ -121,7 +121,7 @@ fn end_with_caller(interrupt: &Interrupt) -> Result<()> {
 }
 
 fn run_command(session: &mut Session, task: &RunTask) -> Result<()> {
-    let sandbox = Sandbox::new(&session.copy, &[], &session.interrupt)?;
+    let sandbox = Sandbox::new(session, &[])?;
     session.mount_copy(&sandbox)?;
     session.configure()?;
     let network = if task.network { Network::Host } else { Network::None };

@@ -71,12 +71,11 @@ impl Outside<'_> {
             let clean = cleaning.start_inside(Task::Clean(Extent::Remains), &Payload::default(), &Answer::Inherit);
             drop(clean);
         }
-        if self.interrupt.is_raised() {
-            return Ok((Class::Interrupted, Vec::new()));
-        }
-        match result? {
-            (Some(class), names) => Ok((class, names)),
-            (None, _) => {
+        match result {
+            Ok((Some(class), names)) => Ok((class, names)),
+            _ if self.interrupt.is_raised() => Ok((Class::Interrupted, Vec::new())),
+            Err(error) => Err(error),
+            Ok((None, _)) => {
                 self.messages.hint(
                     "archbuild needs unshare of util-linux 2.38, newuidmap, and ranges in /etc/subuid and /etc/subgid",
                 );
@@ -137,6 +136,8 @@ impl Outside<'_> {
             }
             let names = match (class, answer, products) {
                 (Some(Class::Done), Answer::Packages(directory), Some(Ok(products))) => products?.publish(directory)?,
+                // Whatever the inside says: it could not deliver because we could not take.
+                (Some(Class::Chroot), _, Some(Ok(Err(error)))) => return Err(error),
                 _ => Vec::new(),
             };
             Ok((class, names))

@@ -64,7 +64,7 @@ impl Pacman {
         let (keyring, install) = (copy.part(payload::KEYRING)?, copy.part(payload::INSTALL)?);
         complete_keyring(&keyring)?;
         let own_cache = copy.part("cache")?;
-        let mut arguments: Vec<PathBuf> = vec!["--ro-bind".into(), "/usr".into(), "/usr".into()];
+        let mut arguments = ["--clearenv", "--ro-bind", "/usr", "/usr"].map(PathBuf::from).to_vec();
         for name in HOST_PROGRAMS {
             let path = Path::new("/").join(name);
             match fs::read_link(&path) {
@@ -75,6 +75,9 @@ impl Pacman {
         }
         // Before the repositories, which may lie in /tmp.
         arguments.extend(["--dev", "/dev", "--proc", "/proc", "--perms", "1777", "--tmpfs", "/tmp"].map(PathBuf::from));
+        for (name, value) in &parts.proxies {
+            arguments.extend(["--setenv", name, value].map(PathBuf::from));
+        }
         let mut read = vec![(PathBuf::from("/etc"), PathBuf::from("/etc"))];
         read.extend(parts.server_directories.iter().map(|path| (path.clone(), path.clone())));
         // Often a link to a file that a daemon keeps below /run.
@@ -108,7 +111,7 @@ impl Pacman {
             .args(["--dev", "/chroot/dev", "--proc", "/chroot/proc"])
             .args(["--perms", "1777", "--tmpfs", "/chroot/tmp", "--chdir", "/"])
             .args(["--unshare-pid", "--unshare-ipc", "--die-with-parent", "--new-session"])
-            .args(["--clearenv", "--setenv", "LANG", "C.UTF-8", "--setenv", "PATH"])
+            .args(["--setenv", "LANG", "C.UTF-8", "--setenv", "PATH"])
             .arg("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .args(["pacman", "--noconfirm", "--color", "never"])
             .args([
@@ -196,7 +199,9 @@ impl Pacman {
 
     /// The installed packages for which there is a newer version.
     pub(crate) fn outdated(&self, root: &Path) -> Result<Vec<String>> {
-        query("pacman -Qu", self.command(root, CommonCache::Used).arg("-Qu"))
+        let mut lines = query("pacman -Qu", self.command(root, CommonCache::Used).arg("-Qu"))?;
+        lines.retain(|line| !line.ends_with("[ignored]"));
+        Ok(lines)
     }
 
     /// Moves complete downloads into the common cache. A file of the same name there is replaced: ours was verified

@@ -42,6 +42,8 @@ pub(crate) struct Parts {
     pub(crate) server_directories: BTreeSet<PathBuf>,
     /// makepkg.conf inside the chroot, where it is not its own.
     pub(crate) makepkg_conf: Option<String>,
+    /// Variables that lead to the network, for pacman and for fetching sources.
+    pub(crate) proxies: Vec<(String, String)>,
 }
 
 /// What to do.

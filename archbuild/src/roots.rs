@@ -3,7 +3,7 @@
 //! Invariant: `root` leads to a complete generation or nowhere. A generation is made in a temporary sibling, marked,
 //! renamed, and then the link is replaced; one that nobody uses is removed after the next was made.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use common::interrupt::Interrupt;
 use common::lock::{Lock, LockError, Mode, Patience};
+use nix::unistd::syncfs;
 
 use crate::layout::{Layout, remove_tree};
 use crate::outcome::Class;
@@ -140,6 +141,8 @@ fn fill_and_mark(new: &Path, kind: Kind<'_>, fill: impl FnOnce(&Path) -> Result<
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777))?;
     fill(&root)?;
     common::atomic::write(&new.join("lock"), b"")?;
+    // A root that looks complete after a power failure has to be complete.
+    syncfs(File::open(new)?).context("cannot sync the root")?;
     common::atomic::write(&new.join("format"), kind.marker().as_bytes())?;
     Ok(())
 }

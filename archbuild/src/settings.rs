@@ -17,6 +17,8 @@ const SYSTEM_DIRECTORY: &str = "/var/lib/portsmith/chroots";
 const PACMAN_KEYRING: &str = "/etc/pacman.d/gnupg";
 /// Variables of the caller that a build sees: who packs, and the time that goes into files.
 const PASSED_VARIABLES: &[&str] = &["PACKAGER", "SOURCE_DATE_EPOCH"];
+/// Variables of the caller that lead to the network. curl wants them in small letters.
+const PROXY_VARIABLES: &[&str] = &["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"];
 
 /// Where chroots are and who owns them.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) keyring: Option<PathBuf>,
     /// Variables that the build sees.
     pub(crate) variables: Vec<(String, String)>,
+    proxies: Vec<(String, String)>,
     config: Config,
 }
 
@@ -64,10 +67,7 @@ impl Settings {
                 .into());
         }
         let keyring = config.path("keyring")?;
-        let mut variables: Vec<_> = PASSED_VARIABLES
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), environment.get(*name)?.clone())))
-            .collect();
+        let mut variables = passed(PASSED_VARIABLES, environment);
         if let Some(extension) = config.text("pkgext") {
             variables.push(("PKGEXT".to_owned(), extension.to_owned()));
         }
@@ -78,6 +78,7 @@ impl Settings {
             chroot_dir,
             account,
             variables,
+            proxies: passed(PROXY_VARIABLES, environment),
             config,
         })
     }
@@ -103,8 +104,14 @@ impl Settings {
             chroot_conf: conf.for_chroot(self.arch.as_str()),
             server_directories: conf.local_directories(),
             makepkg_conf,
+            proxies: self.proxies.clone(),
         })
     }
+}
+
+fn passed(names: &[&str], environment: &Environment) -> Vec<(String, String)> {
+    let set = names.iter().filter_map(|name| environment.get_key_value(*name));
+    set.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn personal_directory(environment: &Environment) -> Option<PathBuf> {

@@ -1,5 +1,7 @@
 //! Real builds with real pacman and makepkg out of the test mirror.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers, too")]
+
 mod place;
 
 use std::fs;
@@ -7,7 +9,7 @@ use std::net::TcpListener;
 
 use common::process::Command;
 use place::{NOTHING, Place, wait_for_process};
-use testkit::keys::GpgHome;
+use testkit::gpg::GpgHome;
 use testkit::tool::must;
 
 const ARCH: &str = std::env::consts::ARCH;
@@ -138,6 +140,20 @@ fn each_kind_of_failure_has_its_code_and_leaves_no_package() {
 }
 
 #[test]
+fn packages_that_cannot_be_delivered_are_no_fault_of_the_build() {
+    let Some(place) = Place::shared() else { return };
+    place.package("nothing", NOTHING);
+    let build = |destination| {
+        let build = place.archbuild(&["build"]).directory(&place.path("nothing"));
+        build.env("PKGDEST", destination).run()
+    };
+    // Nobody can make a file there, not even root.
+    let ended = build("/proc".into()).expect(5);
+    assert!(ended.stderr.contains("/proc"), "{ended:?}");
+    build(place.path("absent")).expect(64);
+}
+
+#[test]
 fn check_and_its_dependencies_can_be_left_out() {
     let Some(place) = Place::shared() else { return };
     place.package(
@@ -202,13 +218,11 @@ fn a_package_file_or_another_repository_can_be_added_for_one_build() {
 #[test]
 fn packages_of_a_repository_with_signatures_need_a_key_of_the_keyring() {
     let Some(mut place) = Place::shared() else { return };
-    let (good, bad, keyring) = (GpgHome::new(), GpgHome::new(), GpgHome::new());
-    let fingerprint = good.make_key("good");
-    bad.make_key("bad");
-    keyring.make_key("trust");
-    keyring.import(&good);
-    keyring.import(&bad);
-    keyring.certify(&fingerprint);
+    let make = |name| GpgHome::new(name).unwrap();
+    let (good, bad, keyring) = (make("good"), make("bad"), make("trust"));
+    keyring.import(&good).unwrap();
+    keyring.import(&bad).unwrap();
+    keyring.trust(&good).unwrap();
     must(Command::new("chmod").arg("755").arg(place.path("")));
     place.package("nothing", NOTHING);
     place.build("nothing", &[]).expect(0);
@@ -235,7 +249,7 @@ fn packages_of_a_repository_with_signatures_need_a_key_of_the_keyring() {
         fs::create_dir(place.path("repo")).unwrap();
         let package = place.path("repo/nothing-1-1-any.pkg.tar.zst");
         fs::copy(place.path("nothing/nothing-1-1-any.pkg.tar.zst"), &package).unwrap();
-        signer.gpg(&["--detach-sign", package.to_str().unwrap()]);
+        signer.sign(&package).unwrap();
         must(
             Command::new("repo-add")
                 .args(["-q", "signed.db.tar.gz", "nothing-1-1-any.pkg.tar.zst"])
