@@ -131,7 +131,7 @@ fn an_order_of_older_commits_is_checked_out_from_them() {
     let mut unknown = old.clone();
     unknown.revision = "1".repeat(40).parse().unwrap();
     assert!(sources.has_commits_of(&old).unwrap() && !sources.has_commits_of(&unknown).unwrap());
-    let error = sources.content_id(&unknown).unwrap_err();
+    let error = sources.content(&unknown).unwrap_err();
     assert!(matches!(error, SourceError::UnknownRevision { .. }), "{error}");
 }
 

@@ -43,13 +43,13 @@ impl Sources {
     /// # Errors
     /// A commit is not in the clones, there is no PKGBUILD, the content is refused or a file cannot be written.
     pub fn checkout(&self, order: &Order, sub: SubRelease, destination: &Path) -> Result<(), SourceError> {
-        let parts = self.parts(order)?;
+        let content = self.content(order)?;
         let reader = Reader {
             pkgbase: &order.pkgbase,
         };
         let mut files = Files::new();
         let mut pkgbuilds = Vec::new();
-        for (git, tree) in [parts.upstream, parts.customization].into_iter().flatten() {
+        for (git, tree) in self.parts(&content).into_iter().flatten() {
             let mut layer = reader.files(git, tree)?;
             if let Some(pkgbuild) = layer.remove(["PKGBUILD".to_owned()].as_slice()) {
                 pkgbuilds.push(reader.pkgbuild(pkgbuild)?);
