@@ -100,7 +100,9 @@ pub(crate) struct RunTask {
 /// How much to remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Extent {
-    /// What killed runs left.
+    /// The working copies of killed runs.
+    Copies,
+    /// Half-made and replaced roots, too.
     Remains,
     /// The root and the caches, too.
     Everything,
