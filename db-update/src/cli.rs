@@ -19,7 +19,7 @@ pub struct Cli {
     /// Print what would be done and change nothing
     #[arg(short = 'n', long)]
     pub no_action: bool,
-    /// Wait for locks instead of doing nothing
+    /// Wait for locks as long as it takes
     #[arg(short = 'w', long, short_alias = 'b', alias = "block")]
     pub wait: bool,
     /// Print one JSON object a line

@@ -120,7 +120,8 @@ pub fn run(
     let patience = if cli.wait {
         Patience::Bounded(Duration::from_secs(86400))
     } else {
-        Patience::Never
+        // Builders hold the build-list lock for moments, and all the time somebody does.
+        Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 10)?))
     };
     let outcome = {
         let _locks = match master.work_dir.lock(Scope::Both, patience) {

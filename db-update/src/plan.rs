@@ -193,7 +193,7 @@ impl Planner<'_> {
         packages: &[(&Repository, &Entry)],
         class: Class,
     ) -> Result<(), ConfigError> {
-        let to = self.classes.destination(&order.repository, class)?;
+        let to = self.destination(order, packages, class)?;
         for (from, entry) in packages {
             for repository in self.classes.superseded(&to, &Arrival::from(*entry), &self.contents) {
                 let is_own_source = repository == **from;
@@ -223,6 +223,32 @@ impl Planner<'_> {
 }
 
 impl Planner<'_> {
+    /// Where the packages of an order go next. A package of multilib that lies where those of extra lie was put there
+    /// by `extra-from-multilib`, and goes on with them.
+    fn destination(
+        &self,
+        order: &Order,
+        packages: &[(&Repository, &Entry)],
+        class: Class,
+    ) -> Result<Repository, ConfigError> {
+        let before = match class {
+            Class::Stable => Class::Testing,
+            _ => Class::Staging,
+        };
+        let usual = self.classes.destination(&order.repository, class)?;
+        let Ok(extra) = "extra".parse::<Repository>() else {
+            return Ok(usual);
+        };
+        let lies_in = |repository: &Repository| -> Result<bool, ConfigError> {
+            let place = self.classes.destination(repository, before)?;
+            Ok(packages.iter().all(|(from, _)| **from == place))
+        };
+        if order.repository.as_str() == "multilib" && !lies_in(&order.repository)? && lies_in(&extra)? {
+            return self.classes.destination(&extra, class);
+        }
+        Ok(usual)
+    }
+
     /// Takes out of testing what an older build of the pkgbase made and this one does not.
     fn drop_predecessors(&mut self, order: &Order, packages: &[(&Repository, &Entry)]) {
         let older = self.situation.orders.iter().filter(|(other, (state, _))| {

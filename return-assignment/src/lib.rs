@@ -9,6 +9,7 @@
 
 mod claim;
 mod cli;
+mod destination;
 mod inspection;
 mod logs;
 mod master;

@@ -18,6 +18,7 @@ use common::work_dir::{Hindrance, Locks, Scope, WorkDir};
 use crate::Outcome;
 use crate::claim::{self, Claim};
 use crate::cli::BuildResult;
+use crate::destination;
 use crate::inspection::{ExpectedFiles, FromMetadata, Policy, Refusal};
 use crate::logs::{self, Shelf};
 use crate::upload::{Upload, is_log_of_success};
@@ -30,6 +31,12 @@ pub(crate) struct Master<'a> {
     repositories: Repositories,
     policy: Policy,
     patience: Patience,
+}
+
+/// Packages that passed every check, and where they go.
+struct Delivery {
+    to: Repository,
+    packages: Vec<NewPackage>,
 }
 
 impl<'a> Master<'a> {
@@ -96,7 +103,9 @@ impl<'a> Master<'a> {
                 }
                 .expected_files(order, number)
                 .with_context(|| format!("what {} makes is not known", order.pkgbase))?;
-                Some(self.policy.inspect(upload, order, builder, &expected)?)
+                let to = destination::of(self.config, self.repositories.classes(), order)?;
+                let inspected = self.policy.inspect(upload, order, builder, &expected)?;
+                Some(inspected.map(|packages| Delivery { to, packages }))
             }
             _ => None,
         };
@@ -115,7 +124,7 @@ impl<'a> Master<'a> {
                 _ => Outcome::Outdated(claim::describe_absence(&list, order)),
             },
             Claim::Own => match (inspected, &upload) {
-                (Some(Ok(packages)), Ok(upload)) => self.accept(&mut list, order, builder, packages, upload)?,
+                (Some(Ok(delivery)), Ok(upload)) => self.accept(&mut list, order, builder, delivery, upload)?,
                 (Some(Err(refusal)), _) => {
                     let outcome = Outcome::from(refusal);
                     let detail = outcome.reason().cloned().unwrap_or_default();
@@ -141,14 +150,10 @@ impl<'a> Master<'a> {
         list: &mut BuildList,
         order: &Order,
         builder: &Builder,
-        packages: Vec<NewPackage>,
+        Delivery { to, packages }: Delivery,
         upload: &Upload,
     ) -> anyhow::Result<Outcome> {
         let now = Now::read();
-        let to = self
-            .repositories
-            .classes()
-            .destination(&order.repository, Class::Staging)?;
         let files: Vec<FileName> = packages
             .iter()
             .map(|package| package.file.file_name.to_file_name())

@@ -178,15 +178,23 @@ fn packaging(path: &Path) -> String {
         }
         text
     };
-    for (base, text) in [
-        ("a", info("a", &[("a", "x86_64"), ("a-docs", "any")])),
-        ("solo", info("solo", &[("solo", "x86_64")])),
-    ] {
-        let directory = path.join(base).join("repos/core-x86_64");
+    let crowd: Vec<String> = (0..8).map(|number| format!("p{number}")).collect();
+    let mut all = vec![("a", info("a", &[("a", "x86_64"), ("a-docs", "any")]))];
+    for name in crowd.iter().map(String::as_str).chain(["solo", "lisp"]) {
+        all.push((name, info(name, &[(name, "x86_64")])));
+    }
+    for (base, text) in all {
+        let repository = if base == "lisp" { "multilib" } else { "core" };
+        let directory = path.join(base).join(format!("repos/{repository}-x86_64"));
         fs::create_dir_all(&directory).unwrap();
         put(&directory.join(".SRCINFO"), text.as_bytes());
         put(&directory.join("PKGBUILD"), b"false\n");
     }
+    commit(path)
+}
+
+/// Makes a git repository of a directory; its head.
+fn commit(path: &Path) -> String {
     let git = |arguments: &[&str]| {
         let command = Command::new("git").arg("-C").arg(path).args(arguments);
         command.env("HOME", path).run().unwrap().text()
@@ -506,6 +514,119 @@ fn a_killed_return_is_completed_by_the_same_upload() {
         master.work_dir.states().remove(&order, State::Done).unwrap();
     }
     assert!(killed >= 5, "{killed} points");
+}
+
+#[test]
+fn a_full_disk_or_a_failing_one_is_a_passing_trouble() {
+    if !need::programs(&["strace"]) {
+        return;
+    }
+    let Some(master) = Master::new() else { return };
+    let upload = tar(&master.packages_of_a("1-1.0"));
+    let mut failed = 0;
+    for fault in [
+        "write:error=ENOSPC",
+        "fsync:error=EIO",
+        "rename:error=ENOSPC",
+        "openat:error=EMFILE",
+    ] {
+        for step in [1, 3, 7, 12, 20, 30, 60, 120] {
+            let order = master.lease("a", &["b1"], 0);
+            let config = master.directory.path().join("portsmith.conf");
+            let ended = Command::new("strace")
+                .args([
+                    "-f",
+                    "-qq",
+                    "-o",
+                    "/dev/null",
+                    "-e",
+                    &format!("inject={fault}:when={step}"),
+                ])
+                .arg(env!("CARGO_BIN_EXE_return-assignment"))
+                .args([Path::new("--config"), &config])
+                .args(order.to_string().split(' '))
+                .arg("0")
+                .env("PORTSMITH_BUILDER", "b1")
+                .input(Input::Bytes(upload.clone()))
+                .wait()
+                .unwrap();
+            // The dynamic linker and reading the configuration fail in ways of their own.
+            let code = ended.status.code();
+            assert!(matches!(code, Some(0 | 1 | 78 | 127)), "{fault} {step}: {ended:?}");
+            failed += usize::from(code == Some(1));
+            master.run("b1", &order, "0", upload.clone()).expect(0);
+            assert_eq!(master.published("staging"), STAGED, "{fault} {step}");
+            assert_eq!(master.list(), "");
+            fs::remove_dir_all(master.directory.path().join("repos")).unwrap();
+            master.work_dir.states().remove(&order, State::Done).unwrap();
+        }
+    }
+    assert!(failed >= 8, "{failed} failures");
+}
+
+#[test]
+fn many_builders_return_at_once_and_all_is_published() {
+    let Some(master) = Master::new() else { return };
+    let names: Vec<String> = (0..8).map(|number| format!("p{number}")).collect();
+    let returns: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let builder = format!("builder-{name}");
+            let order = master.lease(name, &[&builder], 0);
+            let upload = tar(&master.signed(&[PackageSpec::new(name, "1-1.0")], &master.keyring));
+            let tool = master
+                .tool(&builder, &order, "0")
+                .env("PORTSMITH_LOCK_WAIT_SECONDS", "60");
+            tool.stdin(upload)
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for tool in returns {
+            scope.spawn(move || tool.run().expect(0));
+        }
+    });
+    assert_eq!(master.published("staging").len(), 8);
+    assert_eq!(master.list(), "");
+    assert_eq!(master.work_dir.states().with(State::Done).unwrap().len(), 8);
+}
+
+#[test]
+fn unsigned_packages_are_taken_where_the_policy_says_so() {
+    let Some(master) = Master::new() else { return };
+    let order = master.lease("solo", &["b1"], 0);
+    let path = PackageSpec::new("solo", "1-1.0")
+        .write(&master.directory.path().join("new"))
+        .unwrap();
+    let tool = master.tool("b1", &order, "0").env("PORTSMITH_REQUIRE_SIGNATURES", "no");
+    tool.stdin(tar(&[path])).run().expect(0);
+    assert_eq!(master.published("staging"), ["solo-1-1.0-x86_64.pkg.tar.zst"]);
+}
+
+#[test]
+fn a_package_of_multilib_goes_where_the_customization_keeps_it() {
+    let Some(master) = Master::new() else { return };
+    let customization = master.directory.path().join("customization");
+    fs::create_dir(&customization).unwrap();
+    let run = |list: &str, version: &str| {
+        put(&customization.join("extra-from-multilib"), list.as_bytes());
+        drop(fs::remove_dir_all(customization.join(".git")));
+        let head = commit(&customization);
+        let order: Order = format!("lisp {} {head} multilib", master.revision).parse().unwrap();
+        put(&master.work_dir.build_list(), format!("{order}\n").as_bytes());
+        master.work_dir.states().write(&order, State::Locked, ["b1"]).unwrap();
+        let number = version.rsplit('.').next().unwrap();
+        let upload = tar(&master.signed(&[PackageSpec::new("lisp", version)], &master.keyring));
+        let tool = master
+            .tool("b1", &order, number)
+            .env("PORTSMITH_REPO_NAMES", "packages customization");
+        let tool = tool.env("PORTSMITH_REPO_PATHS__CUSTOMIZATION", customization.join(".git"));
+        tool.stdin(upload).run().expect(0);
+    };
+    run("cmucl\n", "1-1.0");
+    assert_eq!(master.published("community-staging"), ["lisp-1-1.0-x86_64.pkg.tar.zst"]);
+    run("# moved\nlisp # too\n", "1-1.1");
+    assert_eq!(master.published("staging"), ["lisp-1-1.1-x86_64.pkg.tar.zst"]);
+    assert!(master.published("community-staging").is_empty());
 }
 
 #[test]

@@ -164,8 +164,9 @@ pub(super) fn describe(package: &PackageFile, signature: Option<&[u8]>) -> Strin
         // repo-add leaves a field out when its first value is empty.
         if values.first().is_some_and(|first| !first.is_empty()) {
             desc.push_str(&format!("%{field}%\n"));
-            for value in values {
-                desc.push_str(&value);
+            // makepkg writes no empty values, and one of a stranger would end the block.
+            for value in values.iter().filter(|value| !value.is_empty()) {
+                desc.push_str(value);
                 desc.push('\n');
             }
             desc.push('\n');
