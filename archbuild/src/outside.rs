@@ -199,10 +199,7 @@ impl Outside<'_> {
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).with_context(making)?;
             }
-            fs::DirBuilder::new().mode(0o755).create(path).with_context(making)?;
-            if let Some(account) = &self.settings.account {
-                chown(path, Some(account.uid), Some(account.gid)).with_context(making)?;
-            }
+            self.make_whole(path).with_context(making)?;
         }
         if let Some(account) = &self.settings.account {
             let owner = fs::metadata(path)?.uid();
@@ -215,6 +212,23 @@ impl Outside<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Makes a directory that has its owner when it appears; two that make it at one time do not disturb each other.
+    fn make_whole(&self, path: &Path) -> io::Result<()> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}", std::process::id()));
+        let new = PathBuf::from(name);
+        fs::DirBuilder::new().mode(0o755).create(&new)?;
+        let owned = match &self.settings.account {
+            Some(account) => chown(&new, Some(account.uid), Some(account.gid)),
+            None => Ok(()),
+        };
+        let made = owned.and_then(|()| fs::rename(&new, path));
+        if made.is_err() {
+            fs::remove_dir(&new)?;
+        }
+        if path.is_dir() { Ok(()) } else { made }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use git2::{ErrorCode, ObjectType, Oid};
 use thiserror::Error;
@@ -22,6 +22,8 @@ const PROTOCOLS: &str = "https:ssh:git:file";
 const FETCH_LIMIT: Duration = Duration::from_secs(3600);
 /// How long to wait for somebody who fetches into the same clone.
 const FETCH_PATIENCE: Duration = Duration::from_secs(600);
+/// A lock file of git's that is older than this was left by one that was killed.
+const STALE: Duration = Duration::from_secs(2);
 /// The branch of a fresh clone; which branch of the remote it follows is the remote's choice.
 const BRANCH: &str = "master";
 
@@ -199,6 +201,13 @@ impl GitRepository {
                 return Ok(());
             };
             let branch = self.branch()?;
+            for left in [
+                format!("{branch}.lock"),
+                "packed-refs.lock".to_owned(),
+                "HEAD.lock".to_owned(),
+            ] {
+                remove_left_lock(&self.path.join(left)).map_err(file)?;
+            }
             return self.fetch_into(&self.path, &url, &branch);
         }
         let Some(url) = &self.url else {
@@ -207,6 +216,7 @@ impl GitRepository {
                 path: self.path.clone(),
             });
         };
+        atomic::sweep(parent, 2 * FETCH_LIMIT);
         let fresh = tempfile::Builder::new()
             .prefix(atomic::TEMPORARY_PREFIX)
             .tempdir_in(parent)
@@ -388,6 +398,18 @@ fn git_command() -> Command {
         .args(["-c", "core.fsmonitor=false"])
         // Housekeeping in the foreground: nothing is left running.
         .args(["-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false"])
+}
+
+/// Removes a lock that a killed git left: git holds it for an instant, and nobody else may fetch while we do.
+fn remove_left_lock(path: &Path) -> Result<(), FileError> {
+    let is_young = || {
+        let modified = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+        modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age < STALE))
+    };
+    while is_young() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    atomic::remove(path)
 }
 
 /// The line of git's messages that says what happened: the first of an error, not the advice that follows.

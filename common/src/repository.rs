@@ -239,6 +239,19 @@ impl Repositories {
         Some(self.pool().join(name)).filter(|path| path.is_file())
     }
 
+    /// Whether every configured repository has a database, so that pacman can be pointed at all of them.
+    ///
+    /// # Errors
+    /// A directory cannot be read.
+    pub fn are_made(&self) -> Result<bool, RepositoryError> {
+        for (name, _) in self.classes.all() {
+            if self.directory(name).current()?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// An empty transaction.
     pub fn transaction(&self) -> Transaction<'_> {
         Transaction::new(self)

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use common::atomic::{self, FileError};
 use common::build_list::{BuildList, Order};
@@ -18,6 +19,8 @@ use common::work_dir::WorkDir;
 
 use crate::schedule::{Next, Present};
 
+/// Temporary files that are older were left by a tool that was killed.
+const LEFT_OVER: Duration = Duration::from_secs(3600);
 /// States that concern only orders on the list.
 const OF_PENDING: [State; 3] = [State::Locked, State::Broken, State::Blocked];
 
@@ -54,6 +57,14 @@ pub(crate) fn commit(
     heads: &Heads,
     now: &Now,
 ) -> anyhow::Result<()> {
+    for directory in [
+        work_dir.root(),
+        work_dir.states().directory(),
+        &work_dir.loops_directory(),
+        &work_dir.metadata_directory(),
+    ] {
+        atomic::sweep(directory, LEFT_OVER);
+    }
     work_dir.journal().append(&entries(next, now))?;
     let states = work_dir.states();
     for (order, reason) in &next.blocked {
