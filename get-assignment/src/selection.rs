@@ -80,11 +80,15 @@ fn best_candidate<'a>(
     request: &Request<'_>,
     breakers: &[Option<usize>],
 ) -> Option<(Rank, &'a Order)> {
-    let ranked = situation.orders.iter().enumerate().filter_map(|(position, (order, standing))| {
-        let breaker = breakers.get(position).copied().flatten();
-        let rank = rank(standing, breaker, position).filter(|_| standing.is_pending())?;
-        Some((rank, order))
-    });
+    let ranked = situation
+        .orders
+        .iter()
+        .enumerate()
+        .filter_map(|(position, (order, standing))| {
+            let breaker = breakers.get(position).copied().flatten();
+            let rank = rank(standing, breaker, position).filter(|_| standing.is_pending())?;
+            Some((rank, order))
+        });
     ranked
         .filter(|(_, order)| !request.passed_over.contains(*order))
         .min_by_key(|(rank, _)| *rank)
@@ -171,7 +175,9 @@ fn loop_breakers(situation: &Situation) -> Vec<Option<usize>> {
         .iter()
         .map(|(_, standing)| {
             let needed = standing.waits_for.iter();
-            needed.filter_map(|(_, needed)| places.get(needed.as_str()).copied()).collect()
+            needed
+                .filter_map(|(_, needed)| places.get(needed.as_str()).copied())
+                .collect()
         })
         .collect();
     let all: Vec<usize> = (0..orders.len()).collect();
@@ -181,7 +187,10 @@ fn loop_breakers(situation: &Situation) -> Vec<Option<usize>> {
             continue;
         }
         for member in &members {
-            if needs[*member].iter().all(|needed| members.binary_search(needed).is_ok()) {
+            if needs[*member]
+                .iter()
+                .all(|needed| members.binary_search(needed).is_ok())
+            {
                 let rest: Vec<usize> = members.iter().copied().filter(|other| other != member).collect();
                 breakers[*member] = Some(loops(&needs, &rest).iter().map(Vec::len).sum());
             }

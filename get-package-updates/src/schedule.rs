@@ -74,7 +74,12 @@ pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present
         .filter_map(|order| {
             Some((
                 order.clone(),
-                block(gathered, present, (order, pending.get(&order.pkgbase).copied()), scheduled.contains_key(&order.pkgbase))?,
+                block(
+                    gathered,
+                    present,
+                    (order, pending.get(&order.pkgbase).copied()),
+                    scheduled.contains_key(&order.pkgbase),
+                )?,
             ))
         })
         .collect();
@@ -139,10 +144,7 @@ fn block(
     (order, pending): (&Order, Option<&Order>),
     is_scheduled: bool,
 ) -> Option<String> {
-    let before = present
-        .blocked
-        .get(order)
-        .or_else(|| present.blocked.get(pending?));
+    let before = present.blocked.get(order).or_else(|| present.blocked.get(pending?));
     let is_manual = gathered.lists.build_manually.matching(&order.pkgbase).is_some();
     let reason = match before.filter(|reason| !reason.starts_with(HELD)) {
         _ if gathered.lists.update_once.matching(&order.pkgbase).is_some() => None,

@@ -90,7 +90,9 @@ impl Heading {
         for place in places {
             let looks = match fs::metadata(place) {
                 Ok(found) => {
-                    heading.youngest = heading.youngest.max(found.modified().unwrap_or_else(|_| SystemTime::now()));
+                    heading.youngest = heading
+                        .youngest
+                        .max(found.modified().unwrap_or_else(|_| SystemTime::now()));
                     format!("{}.{:09} {}", found.mtime(), found.mtime_nsec(), found.ino())
                 }
                 Err(_) => "- -".to_owned(),
@@ -132,7 +134,11 @@ mod tests {
         assert!(!cache.exists(), "the directory is too young");
         age(&pool, 100);
         assert_eq!(found(), ["a-1-1-any.pkg.tar.zst"]);
-        assert!(fs::read_to_string(&cache).unwrap().contains("\na-b-1-1-any.pkg.tar.zst\n"));
+        assert!(
+            fs::read_to_string(&cache)
+                .unwrap()
+                .contains("\na-b-1-1-any.pkg.tar.zst\n")
+        );
         touch(&pool, "a-1-2-any.pkg.tar.zst");
         assert_eq!(found().len(), 2);
         age(&pool, 50);
