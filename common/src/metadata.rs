@@ -1,7 +1,7 @@
 //! What the PKGBUILDs of orders say: their `.SRCINFO`, committed or evaluated, cached by content.
 //!
 //! A committed `.SRCINFO` is taken when nothing is laid over upstream's files and it can be read; else the PKGBUILD is
-//! evaluated in a sandbox ([`sandbox`]). The result is kept as `<work_dir>/metadata/<content id>.srcinfo`, plain text;
+//! evaluated in a sandbox (module `sandbox`). The result is kept as `<work_dir>/metadata/<content id>.srcinfo`, plain text;
 //! deleting it costs time only. Failures are not kept: the next run tries again.
 
 mod sandbox;
