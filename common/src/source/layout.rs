@@ -6,6 +6,7 @@
 
 use git2::Oid;
 
+use crate::build_list::Order;
 use crate::config::{Config, ConfigError};
 use crate::git::{Entry, EntryKind, GitError, GitRepository};
 use crate::names::{Arch, PkgBase, Repository};
@@ -82,15 +83,17 @@ impl Layout {
         Ok(places)
     }
 
-    /// The directory of one package in one package repository.
+    /// The directory that an order is built from.
     pub(super) fn find(
         &self,
         git: &GitRepository,
         tree: Oid,
-        pkgbase: &PkgBase,
-        repository: &Repository,
+        order: &Order,
         arch: &Arch,
     ) -> Result<Option<Oid>, GitError> {
+        let Order {
+            pkgbase, repository, ..
+        } = order;
         let paths = match self {
             Self::SvnToGit => vec![
                 format!("{pkgbase}/repos/{repository}-{arch}"),
