@@ -37,7 +37,7 @@ struct Build<'s, 'a> {
 
 /// Builds the package in the run's directory and sends its files.
 pub(crate) fn run(session: &mut Session, task: &BuildTask, arch: &str, answer: &mut dyn Write) -> Result<()> {
-    let sandbox = Sandbox::new(&session.copy, &task.environment, &session.interrupt)?;
+    let sandbox = Sandbox::new(session, &task.environment)?;
     if task.clean {
         session.update_root()?;
     }

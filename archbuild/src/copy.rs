@@ -102,8 +102,8 @@ impl Drop for WorkingCopy {
     }
 }
 
-/// Removes the copies that nobody uses. Returns how many there were.
-pub(crate) fn sweep(layout: &Layout) -> Result<usize> {
+/// Removes the copies that nobody uses.
+pub(crate) fn sweep(layout: &Layout) -> Result<()> {
     let mut gone = Vec::new();
     {
         let _looking = Lock::acquire(&layout.copies_lock(), Mode::Exclusive, PATIENCE)?;
@@ -125,8 +125,5 @@ pub(crate) fn sweep(layout: &Layout) -> Result<usize> {
             }
         }
     }
-    for path in &gone {
-        remove_tree(path)?;
-    }
-    Ok(gone.len())
+    gone.iter().try_for_each(|path| remove_tree(path))
 }

@@ -73,9 +73,13 @@ fn run(
         bail!("archbuild inside is not root of a user namespace (this sub-command is not for people)");
     }
     let layout = Layout::open(&request.directory)?;
-    let Some(parts) = request.task.parts() else {
-        return clean(&layout, &request.task, interrupt);
-    };
+    if let Task::Clean(extent) = request.task {
+        return clean(&layout, extent, interrupt, messages);
+    }
+    let parts = request
+        .task
+        .parts()
+        .context("the request does not say what the chroot is made from")?;
     let copy = WorkingCopy::reserve(&layout)?;
     payload::receive(input, copy.directory()).context("cannot take in the files of the request")?;
     end_with_caller(interrupt)?;
@@ -121,7 +125,7 @@ fn end_with_caller(interrupt: &Interrupt) -> Result<()> {
 }
 
 fn run_command(session: &mut Session, task: &RunTask) -> Result<()> {
-    let sandbox = Sandbox::new(&session.copy, &[], &session.interrupt)?;
+    let sandbox = Sandbox::new(session, &[])?;
     session.mount_copy(&sandbox)?;
     session.configure()?;
     let network = if task.network { Network::Host } else { Network::None };
@@ -137,18 +141,21 @@ fn run_command(session: &mut Session, task: &RunTask) -> Result<()> {
     Ok(())
 }
 
-fn clean(layout: &Layout, task: &Task, interrupt: &Interrupt) -> Result<()> {
+fn clean(layout: &Layout, extent: Extent, interrupt: &Interrupt, messages: Messages) -> Result<()> {
     copy::sweep(layout)?;
+    if extent == Extent::Copies {
+        return Ok(());
+    }
     // A root in the making is swept by the one who makes it.
-    let right = roots::lock(layout, interrupt, || {})?;
-    roots::sweep(layout, &right)?;
-    if let Task::Clean(Extent::Everything) = task {
+    let right = roots::lock(layout, interrupt, || {
+        messages.note("waiting for another archbuild that makes the root");
+    })?;
+    if extent == Extent::Everything {
         common::atomic::remove(&layout.root_link())?;
-        roots::sweep(layout, &right)?;
         remove_tree(&layout.cache())?;
         remove_tree(&layout.sources())?;
     }
-    Ok(())
+    roots::sweep(layout, &right)
 }
 
 #[cfg(test)]

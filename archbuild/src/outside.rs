@@ -68,15 +68,14 @@ impl Outside<'_> {
                 interrupt: Interrupt::new(),
                 ..*self
             };
-            let clean = cleaning.start_inside(Task::Clean(Extent::Remains), &Payload::default(), &Answer::Inherit);
+            let clean = cleaning.start_inside(Task::Clean(Extent::Copies), &Payload::default(), &Answer::Inherit);
             drop(clean);
         }
-        if self.interrupt.is_raised() {
-            return Ok((Class::Interrupted, Vec::new()));
-        }
-        match result? {
-            (Some(class), names) => Ok((class, names)),
-            (None, _) => {
+        match result {
+            Ok((Some(class), names)) => Ok((class, names)),
+            _ if self.interrupt.is_raised() => Ok((Class::Interrupted, Vec::new())),
+            Err(error) => Err(error),
+            Ok((None, _)) => {
                 self.messages.hint(
                     "archbuild needs unshare of util-linux 2.38, newuidmap, and ranges in /etc/subuid and /etc/subgid",
                 );
@@ -137,6 +136,8 @@ impl Outside<'_> {
             }
             let names = match (class, answer, products) {
                 (Some(Class::Done), Answer::Packages(directory), Some(Ok(products))) => products?.publish(directory)?,
+                // Whatever the inside says: it could not deliver because we could not take.
+                (Some(Class::Chroot), _, Some(Ok(Err(error)))) => return Err(error),
                 _ => Vec::new(),
             };
             Ok((class, names))
@@ -198,10 +199,7 @@ impl Outside<'_> {
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).with_context(making)?;
             }
-            fs::DirBuilder::new().mode(0o755).create(path).with_context(making)?;
-            if let Some(account) = &self.settings.account {
-                chown(path, Some(account.uid), Some(account.gid)).with_context(making)?;
-            }
+            self.make_whole(path).with_context(making)?;
         }
         if let Some(account) = &self.settings.account {
             let owner = fs::metadata(path)?.uid();
@@ -214,6 +212,23 @@ impl Outside<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Makes a directory that has its owner when it appears; two that make it at one time do not disturb each other.
+    fn make_whole(&self, path: &Path) -> io::Result<()> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}", std::process::id()));
+        let new = PathBuf::from(name);
+        fs::DirBuilder::new().mode(0o755).create(&new)?;
+        let owned = match &self.settings.account {
+            Some(account) => chown(&new, Some(account.uid), Some(account.gid)),
+            None => Ok(()),
+        };
+        let made = owned.and_then(|()| fs::rename(&new, path));
+        if made.is_err() {
+            fs::remove_dir(&new)?;
+        }
+        if path.is_dir() { Ok(()) } else { made }
     }
 }
 

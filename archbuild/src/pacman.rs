@@ -31,6 +31,15 @@ pub(crate) struct Pacman {
     interrupt: Interrupt,
 }
 
+/// What a pacman works on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purpose<'a> {
+    /// A new root.
+    Root(&'a Parts),
+    /// A working copy.
+    Copy(&'a Parts),
+}
+
 /// Whether packages downloaded by other runs are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CommonCache {
@@ -39,14 +48,23 @@ enum CommonCache {
 }
 
 impl Pacman {
-    /// Prepares the box, with the configuration and the keyring of this run.
-    pub(crate) fn new(layout: &Layout, copy: &WorkingCopy, parts: &Parts, interrupt: &Interrupt) -> Result<Self> {
-        let conf = copy.directory().join("pacman.conf");
-        common::atomic::write(&conf, parts.host_pacman_conf.as_bytes())?;
+    /// Prepares the box, with a configuration and the keyring of this run.
+    pub(crate) fn new(
+        layout: &Layout,
+        copy: &WorkingCopy,
+        purpose: Purpose<'_>,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let (name, text, parts) = match purpose {
+            Purpose::Root(parts) => ("root.conf", &parts.root_conf, parts),
+            Purpose::Copy(parts) => ("copy.conf", &parts.copy_conf, parts),
+        };
+        let conf = copy.directory().join(name);
+        common::atomic::write(&conf, text.as_bytes())?;
         let (keyring, install) = (copy.part(payload::KEYRING)?, copy.part(payload::INSTALL)?);
         complete_keyring(&keyring)?;
         let own_cache = copy.part("cache")?;
-        let mut arguments: Vec<PathBuf> = vec!["--ro-bind".into(), "/usr".into(), "/usr".into()];
+        let mut arguments = ["--clearenv", "--ro-bind", "/usr", "/usr"].map(PathBuf::from).to_vec();
         for name in HOST_PROGRAMS {
             let path = Path::new("/").join(name);
             match fs::read_link(&path) {
@@ -54,6 +72,11 @@ impl Pacman {
                 Err(_) if path.is_dir() => arguments.extend(["--ro-bind".into(), path.clone(), path]),
                 Err(_) => {}
             }
+        }
+        // Before the repositories, which may lie in /tmp.
+        arguments.extend(["--dev", "/dev", "--proc", "/proc", "--perms", "1777", "--tmpfs", "/tmp"].map(PathBuf::from));
+        for (name, value) in &parts.proxies {
+            arguments.extend(["--setenv", name, value].map(PathBuf::from));
         }
         let mut read = vec![(PathBuf::from("/etc"), PathBuf::from("/etc"))];
         read.extend(parts.server_directories.iter().map(|path| (path.clone(), path.clone())));
@@ -84,12 +107,11 @@ impl Pacman {
     fn command(&self, root: &Path, cache: CommonCache) -> Command {
         let mut command = Command::new("bwrap")
             .args(&self.arguments)
-            .args(["--dev", "/dev", "--proc", "/proc", "--perms", "1777", "--tmpfs", "/tmp"])
             .args(["--bind".as_ref(), root.as_os_str(), "/chroot".as_ref()])
             .args(["--dev", "/chroot/dev", "--proc", "/chroot/proc"])
             .args(["--perms", "1777", "--tmpfs", "/chroot/tmp", "--chdir", "/"])
             .args(["--unshare-pid", "--unshare-ipc", "--die-with-parent", "--new-session"])
-            .args(["--clearenv", "--setenv", "LANG", "C.UTF-8", "--setenv", "PATH"])
+            .args(["--setenv", "LANG", "C.UTF-8", "--setenv", "PATH"])
             .arg("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .args(["pacman", "--noconfirm", "--color", "never"])
             .args([
@@ -177,7 +199,9 @@ impl Pacman {
 
     /// The installed packages for which there is a newer version.
     pub(crate) fn outdated(&self, root: &Path) -> Result<Vec<String>> {
-        query("pacman -Qu", self.command(root, CommonCache::Used).arg("-Qu"))
+        let mut lines = query("pacman -Qu", self.command(root, CommonCache::Used).arg("-Qu"))?;
+        lines.retain(|line| !line.ends_with("[ignored]"));
+        Ok(lines)
     }
 
     /// Moves complete downloads into the common cache. A file of the same name there is replaced: ours was verified

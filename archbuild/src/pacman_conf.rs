@@ -76,8 +76,10 @@ impl PacmanConf {
         self.0 = lines.join("\n");
     }
 
-    fn repositories(&self) -> impl Iterator<Item = &str> {
-        self.0.lines().filter(|line| is_repository(line))
+    /// The names of the repositories, in their order.
+    pub(crate) fn repositories(&self) -> impl Iterator<Item = &str> {
+        let sections = self.0.lines().map(str::trim).filter(|line| is_repository(line));
+        sections.map(|line| line.trim_matches(['[', ']']))
     }
 
     /// What pacman inside a chroot for `arch` reads.

@@ -15,6 +15,7 @@ use common::version::PackageFileName;
 use tar::{Builder, Header};
 use tempfile::NamedTempFile;
 
+use crate::outcome::Class;
 use crate::payload::open_regular;
 
 /// Packages that arrived, not yet under their names.
@@ -37,7 +38,9 @@ pub(crate) fn send(directory: &Path, asked_for: &BTreeSet<String>, to: &mut dyn 
     names.sort();
     let mut archive = Builder::new(to);
     for name in &names {
-        let file = open_regular(&directory.join(name)).with_context(|| format!("cannot read {name}"))?;
+        let file = open_regular(&directory.join(name))
+            .with_context(|| format!("cannot read {name}"))
+            .context(Class::Failed)?;
         let mut header = Header::new_gnu();
         let size = file.metadata()?.len();
         header.set_size(size);

@@ -30,14 +30,20 @@ pub(crate) struct Request {
 /// What chroots are made from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Parts {
-    /// pacman.conf for pacman of the host.
-    pub(crate) host_pacman_conf: String,
-    /// pacman.conf inside the chroot.
-    pub(crate) chroot_pacman_conf: String,
+    /// Names of the repositories that the root is made from. A root from others is remade.
+    pub(crate) repositories: Vec<String>,
+    /// pacman of the host, making the root.
+    pub(crate) root_conf: String,
+    /// pacman of the host, working on a copy: may have more repositories.
+    pub(crate) copy_conf: String,
+    /// pacman inside the copy.
+    pub(crate) chroot_conf: String,
     /// Directories of the host that pacman's servers lie in.
     pub(crate) server_directories: BTreeSet<PathBuf>,
     /// makepkg.conf inside the chroot, where it is not its own.
     pub(crate) makepkg_conf: Option<String>,
+    /// Variables that lead to the network, for pacman and for fetching sources.
+    pub(crate) proxies: Vec<(String, String)>,
 }
 
 /// What to do.
@@ -94,7 +100,9 @@ pub(crate) struct RunTask {
 /// How much to remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Extent {
-    /// What killed runs left.
+    /// The working copies of killed runs.
+    Copies,
+    /// Half-made and replaced roots, too.
     Remains,
     /// The root and the caches, too.
     Everything,

@@ -3,7 +3,7 @@
 //! Invariant: `root` leads to a complete generation or nowhere. A generation is made in a temporary sibling, marked,
 //! renamed, and then the link is replaced; one that nobody uses is removed after the next was made.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,18 +11,30 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use common::interrupt::Interrupt;
 use common::lock::{Lock, LockError, Mode, Patience};
+use nix::unistd::syncfs;
 
 use crate::layout::{Layout, remove_tree};
 use crate::outcome::Class;
 
-/// Written into `format` when a generation is complete. Another content means another kind of root: it is remade.
-const FORMAT: &str = "portsmith root 1\n";
+/// First line of `format`.
+const FORMAT: &str = "portsmith root 1";
 /// Beginning of the name of a generation in the making.
 const NEW: &str = ".new-";
 /// Beginning of the name of a generation that is being removed.
 const GONE: &str = ".gone-";
 /// How often somebody who waits for a root looks whether he is asked to end.
 const STEP: Patience = Patience::Bounded(Duration::from_millis(200));
+
+/// The repositories that a root is made from. A root from others may have packages that ours do not have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind<'a>(pub(crate) &'a [String]);
+
+impl Kind<'_> {
+    /// What `format` holds when a generation is complete. With another content it is remade.
+    fn marker(self) -> String {
+        format!("{FORMAT}\n{}\n", self.0.join(" "))
+    }
+}
 
 /// One root, in use as long as this lives.
 #[derive(Debug)]
@@ -73,7 +85,7 @@ pub(crate) fn lock(layout: &Layout, interrupt: &Interrupt, on_wait: impl FnOnce(
 }
 
 /// The generation that new copies start from; none when there is none, or a broken one.
-pub(crate) fn current(layout: &Layout) -> Result<Option<Generation>> {
+pub(crate) fn current(layout: &Layout, kind: Kind<'_>) -> Result<Option<Generation>> {
     loop {
         let Some(directory) = linked(layout) else {
             return Ok(None);
@@ -82,7 +94,7 @@ pub(crate) fn current(layout: &Layout) -> Result<Option<Generation>> {
             Ok(lock) => {
                 // It may have been replaced and removed before it was locked.
                 if linked(layout).as_ref() == Some(&directory) {
-                    return Ok(is_complete(&directory).then_some(Generation { directory, _lock: lock }));
+                    return Ok(is_complete(&directory, kind).then_some(Generation { directory, _lock: lock }));
                 }
             }
             Err(LockError::Io { .. }) if linked(layout).as_ref() == Some(&directory) => return Ok(None),
@@ -97,25 +109,31 @@ fn linked(layout: &Layout) -> Option<PathBuf> {
     Some(layout.directory().join(target.parent()?))
 }
 
-fn is_complete(directory: &Path) -> bool {
-    fs::read_to_string(directory.join("format")).is_ok_and(|text| text == FORMAT) && directory.join("root").is_dir()
+fn is_complete(directory: &Path, kind: Kind<'_>) -> bool {
+    fs::read_to_string(directory.join("format")).is_ok_and(|text| text == kind.marker())
+        && directory.join("root").is_dir()
 }
 
 /// Makes a new generation: `fill` gets the empty root.
-pub(crate) fn make(layout: &Layout, _right: &MakingLock, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub(crate) fn make(
+    layout: &Layout,
+    _right: &MakingLock,
+    kind: Kind<'_>,
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let new = tempfile::Builder::new()
         .prefix(NEW)
         .tempdir_in(layout.roots())
         .context("cannot make a root")?
         .keep();
-    let made = fill_and_mark(&new, fill).and_then(|()| flip(layout, &new));
+    let made = fill_and_mark(&new, kind, fill).and_then(|()| flip(layout, &new));
     if made.is_err() {
         drop(remove_tree(&new));
     }
     made
 }
 
-fn fill_and_mark(new: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+fn fill_and_mark(new: &Path, kind: Kind<'_>, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let root = new.join("root");
     for name in ["dev", "proc", "run", "sys", "tmp", "var/lib/pacman"] {
         fs::create_dir_all(root.join(name)).context("cannot make a root")?;
@@ -123,7 +141,9 @@ fn fill_and_mark(new: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<(
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777))?;
     fill(&root)?;
     common::atomic::write(&new.join("lock"), b"")?;
-    common::atomic::write(&new.join("format"), FORMAT.as_bytes())?;
+    // A root that looks complete after a power failure has to be complete.
+    syncfs(File::open(new)?).context("cannot sync the root")?;
+    common::atomic::write(&new.join("format"), kind.marker().as_bytes())?;
     Ok(())
 }
 

@@ -14,8 +14,8 @@ use anyhow::{Context, Result};
 use common::interrupt::Interrupt;
 use common::process::{Command, Output};
 
-use crate::copy::WorkingCopy;
 use crate::payload;
+use crate::session::Session;
 
 /// User and group that build, in numbers of the namespace.
 pub(crate) const BUILD_ID: u32 = 1000;
@@ -60,12 +60,14 @@ pub(crate) struct Sandbox {
     /// Where sources are kept.
     pub(crate) sources: PathBuf,
     environment: Vec<(String, String)>,
+    proxies: Vec<(String, String)>,
     interrupt: Interrupt,
 }
 
 impl Sandbox {
     /// Makes the directories of the box in a working copy.
-    pub(crate) fn new(copy: &WorkingCopy, environment: &[(String, String)], interrupt: &Interrupt) -> Result<Self> {
+    pub(crate) fn new(session: &Session<'_>, environment: &[(String, String)]) -> Result<Self> {
+        let copy = &session.copy;
         let sandbox = Self {
             root: copy.root(),
             start: copy.part(payload::START)?,
@@ -74,7 +76,8 @@ impl Sandbox {
             logs: copy.part("logdest")?,
             sources: copy.part("srcdest")?,
             environment: environment.to_vec(),
-            interrupt: interrupt.clone(),
+            proxies: session.parts.proxies.clone(),
+            interrupt: session.interrupt.clone(),
         };
         for path in [
             &sandbox.start,
@@ -165,7 +168,11 @@ impl Sandbox {
         for (name, value) in fixed {
             command = command.args(["--setenv", name, value]);
         }
-        for (name, value) in &self.environment {
+        let proxies = match network {
+            Network::Host => self.proxies.as_slice(),
+            Network::None => &[],
+        };
+        for (name, value) in self.environment.iter().chain(proxies) {
             command = command.args(["--setenv", name, value]);
         }
         if user == User::Builder {

@@ -13,9 +13,9 @@ use nix::sys::stat::Mode;
 
 use crate::copy::WorkingCopy;
 use crate::layout::Layout;
-use crate::pacman::Pacman;
+use crate::pacman::{Pacman, Purpose};
 use crate::request::Parts;
-use crate::roots::{self, Generation};
+use crate::roots::{self, Generation, Kind};
 use crate::sandbox::{BUILD_ID, BUILD_USER, Network, Sandbox, Sources, User};
 
 /// Packages of every root.
@@ -29,8 +29,10 @@ pub(crate) struct Session<'a> {
     pub(crate) copy: WorkingCopy,
     /// What chroots are made from.
     pub(crate) parts: &'a Parts,
-    /// pacman.
+    /// pacman for the working copy.
     pub(crate) pacman: Pacman,
+    /// pacman for a root.
+    root_pacman: Pacman,
     /// Raised when the run has to end.
     pub(crate) interrupt: Interrupt,
     /// Messages to the caller.
@@ -47,7 +49,8 @@ impl<'a> Session<'a> {
         messages: Messages,
     ) -> Result<Self> {
         Ok(Self {
-            pacman: Pacman::new(layout, &copy, parts, interrupt)?,
+            pacman: Pacman::new(layout, &copy, Purpose::Copy(parts), interrupt)?,
+            root_pacman: Pacman::new(layout, &copy, Purpose::Root(parts), interrupt)?,
             interrupt: interrupt.clone(),
             layout,
             copy,
@@ -58,10 +61,15 @@ impl<'a> Session<'a> {
 
     /// The root, made where it is missing or broken.
     pub(crate) fn ensure_root(&self) -> Result<Generation> {
-        if let Some(found) = roots::current(self.layout)? {
+        if let Some(found) = roots::current(self.layout, self.kind())? {
             return Ok(found);
         }
         self.make_root(None)
+    }
+
+    /// What the root has to be made from.
+    fn kind(&self) -> Kind<'_> {
+        Kind(&self.parts.repositories)
     }
 
     /// Makes a new root unless somebody else replaced `old` while we waited for the right to do it.
@@ -69,18 +77,18 @@ impl<'a> Session<'a> {
         let right = roots::lock(self.layout, &self.interrupt, || {
             self.messages.note("waiting for another archbuild that makes the root");
         })?;
-        match roots::current(self.layout)? {
+        match roots::current(self.layout, self.kind())? {
             Some(found) if old.is_none_or(|old| found.name() != old) => return Ok(found),
             _ => {}
         }
         self.messages
             .note(format_args!("making the root {}", self.layout.root_link().display()));
-        roots::make(self.layout, &right, |root| {
-            self.pacman.refresh(root)?;
-            self.pacman.install_root(root, ROOT_PACKAGES)
+        roots::make(self.layout, &right, self.kind(), |root| {
+            self.root_pacman.refresh(root)?;
+            self.root_pacman.install_root(root, ROOT_PACKAGES)
         })
         .context("the root cannot be made")?;
-        let made = roots::current(self.layout)?.context("the new root has vanished")?;
+        let made = roots::current(self.layout, self.kind())?.context("the new root has vanished")?;
         roots::sweep(self.layout, &right)?;
         Ok(made)
     }
@@ -90,8 +98,8 @@ impl<'a> Session<'a> {
         let generation = self.ensure_root()?;
         let old = generation.name();
         self.copy.mount(generation)?;
-        self.pacman.refresh(&self.copy.root())?;
-        let outdated = self.pacman.outdated(&self.copy.root())?;
+        self.root_pacman.refresh(&self.copy.root())?;
+        let outdated = self.root_pacman.outdated(&self.copy.root())?;
         if outdated.is_empty() {
             return Ok(false);
         }
@@ -131,7 +139,7 @@ impl<'a> Session<'a> {
     pub(crate) fn configure(&self) -> Result<()> {
         let root = self.copy.root();
         let tree = Tree::open(&root)?;
-        tree.write("etc/pacman.conf", &self.parts.chroot_pacman_conf)?;
+        tree.write("etc/pacman.conf", &self.parts.chroot_conf)?;
         let conf = match &self.parts.makepkg_conf {
             Some(text) => text.clone(),
             None => tree.read("etc/makepkg.conf")?,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use common::account::{self, Account};
 use common::config::{Config, ConfigError, Environment};
-use common::names::Arch;
+use common::names::{Arch, Repository};
 
 use crate::cli::ChrootArgs;
 use crate::pacman_conf::PacmanConf;
@@ -17,6 +17,8 @@ const SYSTEM_DIRECTORY: &str = "/var/lib/portsmith/chroots";
 const PACMAN_KEYRING: &str = "/etc/pacman.d/gnupg";
 /// Variables of the caller that a build sees: who packs, and the time that goes into files.
 const PASSED_VARIABLES: &[&str] = &["PACKAGER", "SOURCE_DATE_EPOCH"];
+/// Variables of the caller that lead to the network. curl wants them in small letters.
+const PROXY_VARIABLES: &[&str] = &["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"];
 
 /// Where chroots are and who owns them.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) keyring: Option<PathBuf>,
     /// Variables that the build sees.
     pub(crate) variables: Vec<(String, String)>,
+    proxies: Vec<(String, String)>,
     config: Config,
 }
 
@@ -64,10 +67,7 @@ impl Settings {
                 .into());
         }
         let keyring = config.path("keyring")?;
-        let mut variables: Vec<_> = PASSED_VARIABLES
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), environment.get(*name)?.clone())))
-            .collect();
+        let mut variables = passed(PASSED_VARIABLES, environment);
         if let Some(extension) = config.text("pkgext") {
             variables.push(("PKGEXT".to_owned(), extension.to_owned()));
         }
@@ -78,14 +78,16 @@ impl Settings {
             chroot_dir,
             account,
             variables,
+            proxies: passed(PROXY_VARIABLES, environment),
             config,
         })
     }
 
     /// Reads what chroots are made from.
-    pub(crate) fn parts(&self, repositories: &[(common::names::Repository, String)]) -> Result<Parts> {
-        let mut conf = PacmanConf::read(&self.config.required_path("pacman_conf")?)?;
-        for (name, url) in repositories.iter().rev() {
+    pub(crate) fn parts(&self, more_repositories: &[(Repository, String)]) -> Result<Parts> {
+        let base = PacmanConf::read(&self.config.required_path("pacman_conf")?)?;
+        let mut conf = base.clone();
+        for (name, url) in more_repositories.iter().rev() {
             conf.prepend(name.as_str(), url);
         }
         let makepkg_conf = match self.config.path("makepkg_conf")? {
@@ -96,12 +98,20 @@ impl Settings {
             },
         };
         Ok(Parts {
-            host_pacman_conf: conf.for_host(self.arch.as_str()),
-            chroot_pacman_conf: conf.for_chroot(self.arch.as_str()),
+            repositories: base.repositories().map(str::to_owned).collect(),
+            root_conf: base.for_host(self.arch.as_str()),
+            copy_conf: conf.for_host(self.arch.as_str()),
+            chroot_conf: conf.for_chroot(self.arch.as_str()),
             server_directories: conf.local_directories(),
             makepkg_conf,
+            proxies: self.proxies.clone(),
         })
     }
+}
+
+fn passed(names: &[&str], environment: &Environment) -> Vec<(String, String)> {
+    let set = names.iter().filter_map(|name| environment.get_key_value(*name));
+    set.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn personal_directory(environment: &Environment) -> Option<PathBuf> {

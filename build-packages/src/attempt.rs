@@ -165,6 +165,22 @@ pub(crate) fn is_worth_trying(straw: &Straw, last: Option<Class>) -> bool {
     }
 }
 
+/// The last messages in the youngest log, on one line: what the build command said before it gave up.
+pub(crate) fn last_words(logs: &Path) -> String {
+    let paths = std::fs::read_dir(logs)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let text = paths
+        .max()
+        .and_then(|path| std::fs::read(path).ok())
+        .map(|content| String::from_utf8_lossy(&content).into_owned())
+        .unwrap_or_default();
+    let said: Vec<&str> = text.lines().filter(|line| !line.starts_with("==> 2")).collect();
+    said[said.len().saturating_sub(3)..].join(" / ")
+}
+
 /// Makes a directory anew.
 pub(crate) fn empty_directory(path: &Path) -> anyhow::Result<()> {
     remove_directory(path)?;

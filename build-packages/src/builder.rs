@@ -161,8 +161,9 @@ impl Builder<'_> {
             Ok(Product::Unable) => {
                 // The logs stay: they are all that tells what is wrong with this machine.
                 self.messages.error(format_args!(
-                    "{}: this machine cannot build: see {}",
+                    "{}: this machine cannot build: {}; see {}",
                     order.pkgbase,
+                    attempt::last_words(&places.logs),
                     places.logs.display()
                 ));
                 return Ok(Built::Unable);

@@ -1,5 +1,7 @@
 //! The gate and the heartbeat as processes: exit codes, the log, what the called tool sees.
 
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
 use std::os::unix::fs::PermissionsExt;
 
 use testkit::tool::{Ended, Tool, program};

@@ -1,13 +1,15 @@
 //! Reading one package file: `.PKGINFO`, `.BUILDINFO`, the list of its members and its checksums, in one pass.
 //!
 //! Package files come from builders that are not trusted: the archive is read with limits ([`crate::archive`]), text
-//! with a limit of its own, and nothing is unpacked. Compressions that are read here: none, gzip, xz, zstd (the
-//! others of makepkg.conf(5) need programs of their own and are refused with their name).
+//! with a limit of its own, and nothing is unpacked. gzip, xz and zstd are read here; the other compressions of
+//! makepkg.conf(5) are taken off by bsdtar, which pacman brings along.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use md5::Md5;
 use sha2::{Digest, Sha256};
@@ -16,6 +18,7 @@ use thiserror::Error;
 use crate::archive::{self, ArchiveError, Kind, Limits};
 use crate::atomic::FileError;
 use crate::names::{Arch, NameError, PkgBase, PkgName};
+use crate::process::{Command, Output, ProcessError};
 use crate::version::{FullVersion, PackageFileName, PackageFileNameError, VersionError};
 
 /// What a package may hold at most.
@@ -26,6 +29,8 @@ pub const LIMITS: Limits = Limits {
 };
 /// Longest `.PKGINFO` and `.BUILDINFO` in bytes.
 const INFO_LIMIT: u64 = 1 << 20;
+/// Largest archive that bsdtar may write out.
+const EXPANDED_LIMIT: u64 = 8 << 30;
 
 /// A package file that is not accepted.
 #[derive(Debug, Error)]
@@ -47,9 +52,9 @@ pub enum Cause {
     /// It is no good archive.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// Its compression is not known here.
-    #[error("the compression {0} is not supported")]
-    Compression(String),
+    /// bsdtar cannot take its compression off.
+    #[error("its compression cannot be taken off: {0}")]
+    Compression(#[from] ProcessError),
     /// A file in it is missing or cannot be understood.
     #[error("{0}")]
     Info(String),
@@ -161,7 +166,16 @@ fn read(path: &Path) -> Result<PackageFile, Cause> {
     let file_name: PackageFileName = base_name.parse()?;
     let file = File::open(path).map_err(FileError::at("open", path))?;
     let mut hashed = Hashed::new(BufReader::with_capacity(128 << 10, file));
-    let content = read_archive(&mut hashed, &file_name.extension)?;
+    let content = match file_name.extension.as_str() {
+        ".pkg.tar" => read_archive(&mut hashed)?,
+        ".pkg.tar.gz" => read_archive(flate2::read::MultiGzDecoder::new(&mut hashed))?,
+        ".pkg.tar.xz" => read_archive(liblzma::read::XzDecoder::new_multi_decoder(&mut hashed))?,
+        ".pkg.tar.zst" => {
+            let decoder = zstd::stream::read::Decoder::new(&mut hashed).map_err(ArchiveError::Io)?;
+            read_archive(decoder)?
+        }
+        _ => read_archive(expanded(path)?)?,
+    };
     // What lies behind the compressed stream belongs to the checksums.
     io::copy(&mut hashed, &mut io::sink()).map_err(FileError::at("read", path))?;
     let info = content
@@ -206,14 +220,24 @@ struct Content {
     members: Vec<String>,
 }
 
-fn read_archive(file: &mut Hashed<BufReader<File>>, extension: &str) -> Result<Content, Cause> {
-    let stream: Box<dyn Read + '_> = match extension {
-        ".pkg.tar" => Box::new(file),
-        ".pkg.tar.gz" => Box::new(flate2::read::MultiGzDecoder::new(file)),
-        ".pkg.tar.xz" => Box::new(liblzma::read::XzDecoder::new_multi_decoder(file)),
-        ".pkg.tar.zst" => Box::new(zstd::stream::read::Decoder::new(file).map_err(ArchiveError::Io)?),
-        other => return Err(Cause::Compression(other.to_owned())),
-    };
+/// The archive without its compression, in a file without a name beside it.
+fn expanded(path: &Path) -> Result<File, Cause> {
+    let directory = path.parent().unwrap_or(path);
+    let trouble = |source| Cause::File(FileError::at("make a temporary file in", directory)(source));
+    let mut file = tempfile::tempfile_in(directory).map_err(trouble)?;
+    let mut archive = OsString::from("@");
+    archive.push(path);
+    Command::new("bsdtar")
+        .args(["-cf", "-", "--format=pax"])
+        .arg(archive)
+        .output(Output::Log(file.try_clone().map_err(trouble)?, EXPANDED_LIMIT))
+        .timeout(Duration::from_secs(3600))
+        .run()?;
+    file.rewind().map_err(trouble)?;
+    Ok(file)
+}
+
+fn read_archive(stream: impl Read) -> Result<Content, Cause> {
     let mut content = Content::default();
     archive::walk(stream, &LIMITS, &mut |member, data| {
         match member.path.as_str() {

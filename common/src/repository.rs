@@ -27,8 +27,8 @@ mod entry;
 mod pool;
 mod publish;
 mod recovery;
-mod relation;
 mod signing;
+mod superseded;
 mod transaction;
 
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ pub use class::{Class, Classes};
 pub use commit::Commit;
 pub use entry::{Entry, EntryError};
 pub use publish::PublishError;
-pub use relation::{Comparison, Relation};
+pub use superseded::{Arrival, Contents};
 pub use transaction::{NewPackage, Transaction};
 
 use crate::archive::ArchiveError;
@@ -198,6 +198,20 @@ impl Repositories {
             .collect()
     }
 
+    /// The packages of several repositories.
+    ///
+    /// # Errors
+    /// A database cannot be read.
+    pub fn contents<'a>(
+        &self,
+        repositories: impl IntoIterator<Item = &'a Repository>,
+    ) -> Result<Contents, RepositoryError> {
+        repositories
+            .into_iter()
+            .map(|name| Ok((name.clone(), self.packages(name)?)))
+            .collect()
+    }
+
     /// The names of all package files that lie in the pool or in a repository, from directory names alone.
     ///
     /// # Errors
@@ -223,6 +237,19 @@ impl Repositories {
     #[must_use]
     pub fn published(&self, name: &FileName) -> Option<PathBuf> {
         Some(self.pool().join(name)).filter(|path| path.is_file())
+    }
+
+    /// Whether every configured repository has a database, so that pacman can be pointed at all of them.
+    ///
+    /// # Errors
+    /// A directory cannot be read.
+    pub fn are_made(&self) -> Result<bool, RepositoryError> {
+        for (name, _) in self.classes.all() {
+            if self.directory(name).current()?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// An empty transaction.

@@ -219,6 +219,9 @@ impl Sources {
     /// # Errors
     /// A clone cannot be read.
     pub fn has_commits_of(&self, order: &Order) -> Result<bool, GitError> {
+        if !self.repositories().all(|repository| repository.path().exists()) {
+            return Ok(false);
+        }
         let mut has_revision = false;
         for repository in self.repositories() {
             has_revision = has_revision || repository.tree_of(&order.revision)?.is_some();

@@ -1,5 +1,7 @@
 //! The repository engine with real repo-add, gpg and pacman.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic, as tests do")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,8 +16,8 @@ use common::process::Command;
 use common::repository::{Commit, NewPackage, Repositories, RepositoryError};
 use tempfile::TempDir;
 use testkit::gpg::GpgHome;
+use testkit::need;
 use testkit::package::PackageSpec;
-use testkit::tools;
 
 const NOW: u64 = 1_800_000_000;
 
@@ -124,7 +126,7 @@ fn many_fields() -> Vec<PackageSpec> {
 
 #[test]
 fn databases_say_field_by_field_what_repo_add_says() {
-    if !tools::are_there(&["repo-add", "bsdtar", "gpg"]) {
+    if !need::programs(&["repo-add", "bsdtar", "gpg"]) {
         return;
     }
     let house = House::new();
@@ -159,6 +161,40 @@ fn databases_say_field_by_field_what_repo_add_says() {
         let expected = house.unpacked(&theirs.join(kind));
         assert_eq!(house.unpacked(&house.path("core").join(kind)), expected);
         assert!(expected.len() >= 3);
+    }
+}
+
+#[test]
+fn packages_of_every_compression_are_read() {
+    if !need::programs(&["bsdtar"]) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let spec = PackageSpec::new("a", "1-1").file("usr/bin/a", "x");
+    let zstd = spec.write(directory.path()).unwrap();
+    let members = PackageFile::read(&zstd).unwrap().members;
+    let mut archive = std::ffi::OsString::from("@");
+    archive.push(&zstd);
+    for (extension, option) in [
+        (".pkg.tar", "--format=pax"),
+        (".pkg.tar.gz", "--gzip"),
+        (".pkg.tar.xz", "--xz"),
+        (".pkg.tar.bz2", "--bzip2"),
+        (".pkg.tar.lz4", "--lz4"),
+        (".pkg.tar.Z", "--compress"),
+    ] {
+        let path = directory
+            .path()
+            .join(spec.file_name().replace(".pkg.tar.zst", extension));
+        Command::new("bsdtar")
+            .args(["--format=pax", option, "-cf"])
+            .args([path.as_os_str(), archive.as_os_str()])
+            .run()
+            .unwrap();
+        assert_eq!(PackageFile::read(&path).unwrap().members, members, "{extension}");
+        let whole = fs::read(&path).unwrap();
+        put(&path, &whole[..whole.len() / 2]);
+        assert!(PackageFile::read(&path).is_err(), "{extension} cut off");
     }
 }
 
@@ -213,6 +249,43 @@ fn a_published_file_is_never_replaced_by_other_content() {
     );
     house.add("core", &orphan);
     assert_eq!(house.names("core"), ["a-1-1", "b-1-1"]);
+}
+
+#[test]
+fn a_reader_always_finds_one_whole_generation() {
+    let house = House::new();
+    house.add("core", &PackageSpec::new("a", "1-1"));
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let relaxed = std::sync::atomic::Ordering::Relaxed;
+    let core = house.path("core");
+    let looks = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut looks = 0;
+            while !done.load(relaxed) {
+                let generation = core.join(fs::read_link(core.join(".current")).unwrap());
+                let list = |kind: &str| -> Vec<String> {
+                    let database = generation.join(format!("core.{kind}.tar.gz"));
+                    let entries = house.unpacked(&database);
+                    let desc = entries.iter().filter(|(path, _)| path.ends_with("/desc"));
+                    desc.map(|(_, text)| text.lines().nth(1).unwrap().to_owned()).collect()
+                };
+                let named = list("db");
+                assert_eq!(named, list("files"));
+                for file in named {
+                    assert!(core.join(&file).exists(), "{file}");
+                }
+                looks += 1;
+            }
+            looks
+        });
+        for number in 2..30 {
+            house.add("core", &PackageSpec::new("a", &format!("{number}-1")));
+            house.repositories.clean(NOW).unwrap();
+        }
+        done.store(true, relaxed);
+        reader.join().unwrap()
+    });
+    assert!(looks > 3, "{looks} looks");
 }
 
 #[test]
@@ -296,7 +369,7 @@ fn a_generation_that_nobody_published_is_removed_and_one_that_was_begun_is_compl
 
 #[test]
 fn what_repo_add_and_repo_remove_did_is_taken_in_and_the_links_come_back() {
-    if !tools::are_there(&["repo-add", "repo-remove"]) {
+    if !need::programs(&["repo-add", "repo-remove"]) {
         return;
     }
     let house = House::new();
@@ -333,7 +406,7 @@ fn what_repo_add_and_repo_remove_did_is_taken_in_and_the_links_come_back() {
 
 #[test]
 fn pacman_reads_signed_databases_and_sees_each_change() {
-    if !tools::are_there(&["pacman", "fakeroot", "gpg", "repo-add"]) {
+    if !need::programs(&["pacman", "fakeroot", "gpg", "repo-add"]) {
         return;
     }
     let key = GpgHome::new("master").unwrap();

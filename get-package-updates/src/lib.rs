@@ -19,13 +19,14 @@ use std::time::Duration;
 
 use common::cli::Messages;
 use common::clock::Now;
-use common::config::{Config, ConfigError};
+use common::config::{Config, Environment};
 use common::exit::Failure;
 use common::git::GitError;
 use common::lock::{LockError, Patience};
 use common::metadata::{Metadata, MetadataError};
+use common::repository::Repositories;
 use common::source::{Heads, SourceError, Sources};
-use common::work_dir::{Hindrance, Scope, WorkDir, WorkDirError};
+use common::work_dir::{Hindrance, Scope, WorkDir};
 use thiserror::Error;
 
 use cli::Args;
@@ -73,7 +74,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
     let environment = common::cli::environment();
     let result = common::cli::load_config(&args.common, &environment, &messages)
         .map_err(anyhow::Error::from)
-        .and_then(|config| run(&config, &args, &messages, stdout));
+        .and_then(|config| {
+            make_repositories(&config, &environment, &args, &messages)?;
+            run(&config, &args, &messages, stdout)
+        });
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Hindered(hindrance)) => {
@@ -167,6 +171,31 @@ fn run(config: &Config, args: &Args, messages: &Messages, out: &mut dyn Write) -
     Ok(Outcome::Done)
 }
 
+/// Makes the published repositories that are missing, empty: builders install from them before anything is built. When
+/// somebody else works on them, the next run will.
+fn make_repositories(
+    config: &Config,
+    environment: &Environment,
+    args: &Args,
+    messages: &Messages,
+) -> anyhow::Result<()> {
+    if config.text("repo_dir").is_none() || args.dry_run || !args.test_exclusion.is_empty() {
+        return Ok(());
+    }
+    let repositories = Repositories::open(config)?.with_environment(environment);
+    if repositories.are_made()? {
+        return Ok(());
+    }
+    match WorkDir::open(config)?.lock(Scope::PackageDatabase, Patience::Never) {
+        Ok(_locks) => {
+            repositories.transaction().commit(Now::read().unix, Patience::Never)?;
+            messages.note("the repositories have been made");
+        }
+        Err(hindrance) => messages.note(format_args!("the repositories are not made now: {hindrance}")),
+    }
+    Ok(())
+}
+
 /// What was processed last, and what is to be processed now.
 fn heads(work_dir: &WorkDir, sources: &Sources, args: &Args) -> anyhow::Result<(Heads, Heads)> {
     let old = processed_heads(work_dir, sources)?;
@@ -217,24 +246,19 @@ fn tell(next: &Next, messages: &Messages) {
 
 /// The one table from errors to exit codes.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if common::exit::is_of_configuration(error.chain()) {
+        return Failure::Config.into();
+    }
     for cause in error.chain() {
-        if cause.is::<ConfigError>() || matches!(cause.downcast_ref(), Some(WorkDirError::Config(_))) {
-            return Failure::Config.into();
-        }
-        match cause.downcast_ref::<MetadataError>() {
-            Some(MetadataError::Config(_) | MetadataError::Account(_)) => return Failure::Config.into(),
-            Some(MetadataError::Source(SourceError::Git(_) | SourceError::UnknownRevision { .. })) => {
-                return ExitCode::from(BAD_INPUT);
-            }
-            _ => {}
-        }
-        if cause.is::<GitError>() || cause.is::<BadInput>() {
+        let of_source = match cause.downcast_ref::<MetadataError>() {
+            Some(MetadataError::Source(source)) => Some(source),
+            _ => cause.downcast_ref::<SourceError>(),
+        };
+        let is_input = cause.is::<GitError>()
+            || cause.is::<BadInput>()
+            || of_source.is_some_and(|source| !matches!(source, SourceError::File(_)));
+        if is_input {
             return ExitCode::from(BAD_INPUT);
-        }
-        match cause.downcast_ref::<SourceError>() {
-            None | Some(SourceError::File(_)) => {}
-            Some(SourceError::Config(_)) => return Failure::Config.into(),
-            Some(_) => return ExitCode::from(BAD_INPUT),
         }
     }
     Failure::Io.into()

@@ -10,4 +10,3 @@ pub mod packaging;
 pub mod port;
 pub mod sshd;
 pub mod tool;
-pub mod tools;

@@ -8,7 +8,6 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::commit::signature_of;
 use super::directory::{Directory, Kind};
 use super::{Repositories, RepositoryError, database};
 use crate::atomic::{self, FileError};
@@ -44,7 +43,6 @@ impl Repositories {
     /// A database cannot be read or a file cannot be removed.
     pub fn clean(&self, now: u64) -> Result<usize, RepositoryError> {
         let mut removed = 0;
-        let mut named = BTreeSet::new();
         for directory in self.directories() {
             if directory.current()?.is_none() || directory.is_foreign() {
                 continue;
@@ -56,32 +54,24 @@ impl Repositories {
                 }
             }
             removed += self.clean_links(&directory, now)?;
-            for number in directory.generations()? {
-                let path = directory.generation(number).join(directory.database_name(Kind::Db));
-                for record in database::read(&path)?.values() {
-                    named.insert(signature_of(&record.file_name)?);
-                    named.insert(record.file_name.clone());
-                }
-            }
         }
-        Ok(removed + self.clean_pool(&named, now)?)
+        Ok(removed + self.clean_pool(now)?)
     }
 
     fn clean_links(&self, directory: &Directory, now: u64) -> Result<usize, RepositoryError> {
         let mut leaving = leaving(directory)?;
         let before = leaving.clone();
-        let mut named = BTreeSet::new();
-        for record in directory.content()?.values() {
-            named.insert(signature_of(&record.file_name)?);
-            named.insert(record.file_name.clone());
-        }
+        let named = match directory.database(Kind::Db)? {
+            Some(path) => names(&path)?,
+            None => return Ok(0),
+        };
         let mut removed = 0;
         for name in directory.files()? {
             let package = name.as_str().trim_end_matches(".sig");
             let since = leaving.get(package).copied();
             let path = directory.path.join(&name);
-            let is_over = since.map_or_else(|| self.is_old(&path, now), |since| since + self.grace_seconds <= now);
-            if !named.contains(&name) && is_over {
+            let is_over = || since.map_or_else(|| self.is_old(&path, now), |since| since + self.grace_seconds <= now);
+            if !named.contains(package) && is_over() {
                 atomic::remove(&path)?;
                 removed += 1;
             }
@@ -93,25 +83,47 @@ impl Repositories {
         Ok(removed)
     }
 
-    fn clean_pool(&self, named: &BTreeSet<FileName>, now: u64) -> Result<usize, RepositoryError> {
+    fn clean_pool(&self, now: u64) -> Result<usize, RepositoryError> {
         let pool = self.pool();
         if !pool.exists() {
             return Ok(0);
         }
-        let mut removed = 0;
+        let mut unlinked = Vec::new();
         for entry in fs::read_dir(&pool).map_err(FileError::at("read", &pool))? {
             let path = entry.map_err(FileError::at("read", &pool))?.path();
-            let is_named = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| named.contains(name));
             let is_linked = path.metadata().is_ok_and(|metadata| metadata.nlink() > 1);
-            if !is_named && !is_linked && self.is_old(&path, now) {
-                atomic::remove(&path)?;
-                removed += 1;
+            if !is_linked && self.is_old(&path, now) {
+                unlinked.push(path);
             }
         }
-        Ok(removed)
+        if unlinked.is_empty() {
+            return Ok(0);
+        }
+        let named = self.named_by_kept_generations()?;
+        unlinked.retain(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            !named.contains(name.trim_end_matches(".sig"))
+        });
+        for path in &unlinked {
+            atomic::remove(path)?;
+        }
+        Ok(unlinked.len())
+    }
+
+    fn named_by_kept_generations(&self) -> Result<BTreeSet<FileName>, RepositoryError> {
+        let mut named = BTreeSet::new();
+        for directory in self.directories() {
+            let generations = directory.generations()?;
+            let kept = generations
+                .iter()
+                .map(|number| directory.generation(*number).join(directory.database_name(Kind::Db)));
+            for path in kept.chain(directory.database(Kind::Db)?) {
+                if path.exists() {
+                    named.append(&mut names(&path)?);
+                }
+            }
+        }
+        Ok(named)
     }
 
     /// Whether a file was last linked, unlinked or written longer ago than the grace time.
@@ -121,6 +133,14 @@ impl Repositories {
             changed + self.grace_seconds <= now
         })
     }
+}
+
+/// The package files that a database names.
+fn names(path: &Path) -> Result<BTreeSet<FileName>, RepositoryError> {
+    Ok(database::read(path)?
+        .into_values()
+        .map(|record| record.file_name)
+        .collect())
 }
 
 fn leaving(directory: &Directory) -> Result<BTreeMap<FileName, u64>, FileError> {

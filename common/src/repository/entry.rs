@@ -6,12 +6,11 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
-use serde::Serialize;
 use thiserror::Error;
 
-use super::relation::Relation;
 use crate::names::{Arch, FileName, NameError, PkgBase, PkgName};
 use crate::package::PackageFile;
+use crate::srcinfo::Dependency;
 use crate::version::{FullVersion, VersionError};
 
 /// A `desc` that cannot be understood.
@@ -29,12 +28,11 @@ pub enum EntryError {
 }
 
 /// One package of a database.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Entry {
     /// The package.
     pub name: PkgName,
     /// Its full version.
-    #[serde(serialize_with = "as_text")]
     pub version: FullVersion,
     /// What it was built from.
     pub pkgbase: PkgBase,
@@ -43,17 +41,17 @@ pub struct Entry {
     /// Its file.
     pub file_name: FileName,
     /// What it needs to run.
-    pub depends: Vec<Relation>,
+    pub depends: Vec<Dependency>,
     /// What it needs to be built.
-    pub make_depends: Vec<Relation>,
+    pub make_depends: Vec<Dependency>,
     /// What it needs to be tested while it is built.
-    pub check_depends: Vec<Relation>,
+    pub check_depends: Vec<Dependency>,
     /// What else it is good for, sonames included.
-    pub provides: Vec<Relation>,
+    pub provides: Vec<Dependency>,
     /// What it cannot be installed with.
-    pub conflicts: Vec<Relation>,
+    pub conflicts: Vec<Dependency>,
     /// What it takes the place of.
-    pub replaces: Vec<Relation>,
+    pub replaces: Vec<Dependency>,
     /// The groups that it belongs to.
     pub groups: Vec<String>,
     /// When it was built, Unix time; 0 when it does not say.
@@ -64,10 +62,6 @@ pub struct Entry {
     pub installed_size: u64,
     /// SHA-256 of the file, hexadecimal; empty when it does not say.
     pub sha256: String,
-}
-
-fn as_text<S: serde::Serializer>(version: &FullVersion, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(version)
 }
 
 impl Entry {
@@ -86,27 +80,19 @@ impl Entry {
         };
         let number = |key| one(key).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
         let many = |key: &str| fields.get(key).map_or(&[][..], Vec::as_slice);
-        let relations = |key: &str| {
-            many(key)
-                .iter()
-                .map(|text| {
-                    let Ok(relation) = text.parse();
-                    relation
-                })
-                .collect()
-        };
+        let dependencies = |key: &str| many(key).iter().map(|text| Dependency::parse(text)).collect();
         let name: PkgName = one("NAME")?.parse()?;
         Ok(Self {
             version: one("VERSION")?.parse()?,
             pkgbase: one("BASE").unwrap_or(name.as_str()).parse()?,
             arch: one("ARCH")?.parse()?,
             file_name: one("FILENAME")?.parse()?,
-            depends: relations("DEPENDS"),
-            make_depends: relations("MAKEDEPENDS"),
-            check_depends: relations("CHECKDEPENDS"),
-            provides: relations("PROVIDES"),
-            conflicts: relations("CONFLICTS"),
-            replaces: relations("REPLACES"),
+            depends: dependencies("DEPENDS"),
+            make_depends: dependencies("MAKEDEPENDS"),
+            check_depends: dependencies("CHECKDEPENDS"),
+            provides: dependencies("PROVIDES"),
+            conflicts: dependencies("CONFLICTS"),
+            replaces: dependencies("REPLACES"),
             groups: many("GROUPS").iter().map(|group| (*group).to_owned()).collect(),
             build_date: number("BUILDDATE"),
             compressed_size: number("CSIZE"),
@@ -118,12 +104,9 @@ impl Entry {
 
     /// Whether this package is what a dependency asks for.
     #[must_use]
-    pub fn meets(&self, dependency: &Relation) -> bool {
-        dependency.is_met_by_package(self.name.as_str(), self.version.as_str())
-            || self
-                .provides
-                .iter()
-                .any(|provision| dependency.is_met_by_provision(provision))
+    pub fn meets(&self, dependency: &Dependency) -> bool {
+        dependency.name == self.name.as_str() && dependency.accepts_version(self.version.as_str())
+            || self.provides.iter().any(|provision| dependency.accepts(provision))
     }
 }
 
@@ -181,8 +164,9 @@ pub(super) fn describe(package: &PackageFile, signature: Option<&[u8]>) -> Strin
         // repo-add leaves a field out when its first value is empty.
         if values.first().is_some_and(|first| !first.is_empty()) {
             desc.push_str(&format!("%{field}%\n"));
-            for value in values {
-                desc.push_str(&value);
+            // makepkg writes no empty values, and one of a stranger would end the block.
+            for value in values.iter().filter(|value| !value.is_empty()) {
+                desc.push_str(value);
                 desc.push('\n');
             }
             desc.push('\n');
@@ -204,10 +188,7 @@ mod tests {
         assert_eq!((entry.name.as_str(), entry.pkgbase.as_str()), ("b", "a"));
         assert_eq!(entry.version.as_str(), "1:2-3");
         assert_eq!(entry.depends[0].to_string(), "glibc>=2");
-        let meets = |text: &str| {
-            let Ok(dependency) = text.parse();
-            entry.meets(&dependency)
-        };
+        let meets = |text: &str| entry.meets(&Dependency::parse(text));
         assert!(meets("b>=1:1") && meets("c=5") && meets("libb.so=1-64"));
         assert!(!meets("c>5") && !meets("a"));
     }

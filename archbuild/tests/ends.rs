@@ -1,0 +1,221 @@
+//! How builds end: whatever happens, no process, mount or copy stays. These tests have chroots of their own, in which
+//! nobody else builds.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers, too")]
+
+mod place;
+
+use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use common::lock::{Lock, Mode, Patience};
+use common::process::{Child, Command};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use place::{NOTHING, Place, processes, wait_for_process, wait_until};
+
+/// One test at a time, in this process and on this machine.
+static ONE: Mutex<()> = Mutex::new(());
+
+struct Alone {
+    place: Place,
+    _lock: Lock,
+    _guard: MutexGuard<'static, ()>,
+}
+
+/// Seconds to sleep by which a process is found again, and told from those of other runs of these tests.
+fn marker(number: u32) -> String {
+    format!("{number}.{}", std::process::id())
+}
+
+fn alone() -> Option<Alone> {
+    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = Place::with_chroots("alone")?;
+    fs::create_dir_all(place.chroots().parent().unwrap()).unwrap();
+    let patience = Patience::Bounded(std::time::Duration::from_secs(600));
+    let lock = Lock::acquire(&place.chroots().with_extension("lock"), Mode::Exclusive, patience).unwrap();
+    place.archbuild(&["clean"]).run().expect(0);
+    assert!(place.copies().is_empty());
+    Some(Alone {
+        place,
+        _lock: lock,
+        _guard: guard,
+    })
+}
+
+impl Alone {
+    /// Starts a build and waits until its build() runs; returns it and the pid of a process of build().
+    fn start(&self, marker: &str) -> (Child, i32) {
+        let text = format!("{NOTHING}build() {{ sleep {marker}; }}\n");
+        self.place.package("nothing", &text);
+        let child = self
+            .place
+            .archbuild(&["build"])
+            .directory(&self.place.path("nothing"))
+            .into_command()
+            .spawn()
+            .unwrap();
+        let pid = wait_for_process(&format!("sleep {marker}"));
+        assert_eq!(self.place.copies().len(), 1);
+        (child, pid)
+    }
+
+    #[track_caller]
+    fn assert_nothing_is_left(&self, marker: &str) {
+        wait_until("without processes", || {
+            !processes()
+                .iter()
+                .any(|(_, line)| line.contains(marker) || line.contains(self.chroots()))
+        });
+        assert_eq!(self.place.copies(), Vec::<std::path::PathBuf>::new());
+        self.assert_nothing_is_mounted();
+    }
+
+    #[track_caller]
+    fn assert_nothing_is_mounted(&self) {
+        let mounts = fs::read_to_string("/proc/mounts").unwrap();
+        assert!(!mounts.contains(self.chroots()), "{mounts}");
+    }
+
+    fn chroots(&self) -> &str {
+        self.place.chroots().to_str().unwrap()
+    }
+}
+
+/// A process and its ancestors up to ours, from the inside out.
+fn ancestors(mut pid: i32) -> Vec<i32> {
+    let own = i32::try_from(std::process::id()).unwrap();
+    let mut line = Vec::new();
+    while pid > 1 && pid != own {
+        line.push(pid);
+        pid = status(pid, "PPid:").parse().unwrap_or(0);
+    }
+    line
+}
+
+fn status(pid: i32, field: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field))
+        .unwrap_or_default();
+    line.trim().to_owned()
+}
+
+#[test]
+fn nothing_is_left_after_success_and_failure() {
+    let Some(alone) = alone() else { return };
+    for (lines, code) in [
+        ("", 0),
+        (&*format!("build() {{ sleep {} & false; }}", marker(7001)), 1),
+        ("depends=(no-such)", 2),
+    ] {
+        alone.place.package("nothing", &format!("{NOTHING}{lines}\n"));
+        alone.place.build("nothing", &[]).expect(code);
+        alone.assert_nothing_is_left(&marker(7001));
+    }
+}
+
+#[test]
+fn a_signal_ends_everything_with_code_6() {
+    let Some(alone) = alone() else { return };
+    for (signal, marker) in [(Signal::SIGTERM, marker(7002)), (Signal::SIGINT, marker(7003))] {
+        let (child, _) = alone.start(&marker);
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+        let ended = child.wait().unwrap();
+        assert_eq!(ended.status.code(), Some(6), "{ended:?}");
+        assert!(ended.stdout.is_empty());
+        alone.assert_nothing_is_left(&marker);
+    }
+}
+
+#[test]
+fn no_process_of_a_build_has_kernel_uid_0() {
+    let Some(alone) = alone() else { return };
+    let (child, pid) = alone.start(&marker(7004));
+    let line = ancestors(pid);
+    // The last one is archbuild as it was started; root may have started it.
+    let below = &line[..line.len() - 1];
+    assert!(below.len() >= 4, "{line:?}");
+    for pid in below {
+        let ids = status(*pid, "Uid:");
+        assert!(!ids.split_whitespace().any(|id| id == "0"), "{pid}: {ids}");
+        let groups = format!("{} {}", status(*pid, "Gid:"), status(*pid, "Groups:"));
+        assert!(!groups.split_whitespace().any(|id| id == "0"), "{pid}: {groups}");
+    }
+    drop(child);
+    wait_until("without the build", || alone.place.copies().is_empty());
+}
+
+#[test]
+fn killing_archbuild_ends_the_build_and_removes_its_copy() {
+    let Some(alone) = alone() else { return };
+    let (child, _) = alone.start(&marker(7005));
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGKILL).unwrap();
+    child.wait().unwrap();
+    wait_until("without the copy", || alone.place.copies().is_empty());
+    alone.assert_nothing_is_left(&marker(7005));
+}
+
+#[test]
+fn what_a_kill_of_all_processes_leaves_is_removed_by_clean() {
+    let Some(alone) = alone() else { return };
+    let killed = marker(7006);
+    let (child, pid) = alone.start(&killed);
+    // From the outside in, so that nobody notices.
+    for pid in ancestors(pid).into_iter().rev() {
+        kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+    }
+    child.wait().unwrap();
+    wait_until("without processes", || {
+        !processes().iter().any(|(_, line)| line.contains(&killed))
+    });
+    alone.assert_nothing_is_mounted();
+    assert_eq!(alone.place.copies().len(), 1);
+    alone.place.archbuild(&["clean"]).run().expect(0);
+    alone.assert_nothing_is_left(&killed);
+}
+
+#[test]
+fn the_end_of_the_inner_process_alone_is_trouble_with_the_chroot_and_leaves_nothing() {
+    let Some(alone) = alone() else { return };
+    let (child, pid) = alone.start(&marker(7007));
+    let line = ancestors(pid);
+    // … inside, unshare, archbuild
+    kill(Pid::from_raw(line[line.len() - 3]), Signal::SIGKILL).unwrap();
+    let ended = child.wait().unwrap();
+    assert_eq!(ended.status.code(), Some(5), "{ended:?}");
+    alone.assert_nothing_is_left(&marker(7007));
+}
+
+#[test]
+fn a_copy_in_use_survives_clean_and_update() {
+    let Some(alone) = alone() else { return };
+    let (child, _) = alone.start(&marker(7008));
+    alone.place.archbuild(&["clean"]).run().expect(0);
+    alone.place.archbuild(&["update"]).run().expect(0);
+    assert_eq!(alone.place.copies().len(), 1);
+    assert!(child.is_running());
+    drop(child);
+    wait_until("without the build", || alone.place.copies().is_empty());
+}
+
+#[test]
+fn a_broken_root_is_made_again() {
+    let Some(alone) = alone() else { return };
+    alone.place.package("nothing", NOTHING);
+    alone.place.archbuild(&["create"]).run().expect(0);
+    let damages: [&[&str]; 2] = [&["rm", "-f", "root/usr/bin/makepkg"], &["rm", "-f", "root/../format"]];
+    for damage in damages {
+        let directory = alone.place.root();
+        testkit::tool::must(
+            Command::new(damage[0])
+                .args(&damage[1..])
+                .directory(directory.parent().unwrap()),
+        );
+        let ended = alone.place.build("nothing", &[]).expect(0);
+        assert!(ended.stderr.contains("making the root"), "{ended:?}");
+    }
+    let ended = alone.place.build("nothing", &["-c"]).expect(0);
+    assert!(!ended.stderr.contains("making the root"), "{ended:?}");
+}

@@ -1,0 +1,335 @@
+//! The master's side: what changes when packages or logs come back, with the locks held.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use common::build_list::{BuildList, Order};
+use common::cli::Messages;
+use common::clock::Now;
+use common::config::{Config, Environment};
+use common::journal::{Entry, Event};
+use common::lock::Patience;
+use common::names::{Builder, FileName, PkgName, Repository};
+use common::repository::{Arrival, Class, NewPackage, Repositories, RepositoryError};
+use common::state::State;
+use common::work_dir::{Hindrance, Locks, Scope, WorkDir};
+
+use crate::Outcome;
+use crate::claim::{self, Claim};
+use crate::cli::BuildResult;
+use crate::destination;
+use crate::inspection::{ExpectedFiles, FromMetadata, Policy, Refusal};
+use crate::logs::{self, Shelf};
+use crate::upload::{Upload, is_log_of_success};
+
+/// The state directory, the repositories, and how both are configured.
+pub(crate) struct Master<'a> {
+    config: &'a Config,
+    messages: &'a Messages,
+    work_dir: WorkDir,
+    repositories: Repositories,
+    policy: Policy,
+    patience: Patience,
+}
+
+/// Packages that passed every check, and where they go.
+struct Delivery {
+    to: Repository,
+    packages: Vec<NewPackage>,
+}
+
+impl<'a> Master<'a> {
+    pub(crate) fn open(config: &'a Config, environment: &Environment, messages: &'a Messages) -> anyhow::Result<Self> {
+        Ok(Self {
+            work_dir: WorkDir::open(config)?,
+            repositories: Repositories::open(config)?.with_environment(environment),
+            policy: Policy::from_config(config)?,
+            patience: Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 60)?)),
+            config,
+            messages,
+        })
+    }
+
+    pub(crate) fn work_dir(&self) -> &WorkDir {
+        &self.work_dir
+    }
+
+    /// Takes the logs of a failed build. Logs that exceed a limit are lost, the failure counts all the same.
+    pub(crate) fn take_failure(
+        &self,
+        order: &Order,
+        builder: &Builder,
+        upload: Option<&Upload>,
+    ) -> anyhow::Result<Outcome> {
+        let _locks = match self.lock(Scope::BuildList)? {
+            Ok(locks) => locks,
+            Err(outcome) => return Ok(outcome),
+        };
+        let list = self.build_list()?;
+        match claim::examine(&self.work_dir, &list, order, builder, BuildResult::Failed)? {
+            Claim::Own => {}
+            Claim::NotListed => return Ok(Outcome::Outdated(claim::describe_absence(&list, order))),
+            Claim::Foreign(reason) => return Ok(Outcome::Outdated(reason)),
+        }
+        let logs = logs::directory(self.config, &self.work_dir, Shelf::Error, order)?;
+        match upload {
+            Some(upload) => logs::keep(&logs, upload.files())?,
+            None => self
+                .messages
+                .error("the logs exceed the limit and are not kept; the failure counts"),
+        }
+        self.end_attempt(order, builder, Event::Failed, "")?;
+        Ok(Outcome::Accepted)
+    }
+
+    /// Takes packages.
+    pub(crate) fn take_packages(
+        &self,
+        order: &Order,
+        builder: &Builder,
+        number: u32,
+        upload: Result<Upload, Refusal>,
+    ) -> anyhow::Result<Outcome> {
+        let result = BuildResult::Built(number);
+        // Looked at without the lock only to spare work: the answer counts with the lock held.
+        let first_look = claim::examine(&self.work_dir, &self.build_list()?, order, builder, result)?;
+        let inspected = match (&upload, &first_look) {
+            (Err(refusal), _) => Some(Err(refusal.clone())),
+            (Ok(upload), Claim::Own) => {
+                let expected = FromMetadata {
+                    config: self.config,
+                    work_dir: &self.work_dir,
+                }
+                .expected_files(order, number)
+                .with_context(|| format!("what {} makes is not known", order.pkgbase))?;
+                let to = destination::of(self.config, self.repositories.classes(), order)?;
+                let inspected = self.policy.inspect(upload, order, builder, &expected)?;
+                Some(inspected.map(|packages| Delivery { to, packages }))
+            }
+            _ => None,
+        };
+        let locks = match self.lock(Scope::Both)? {
+            Ok(locks) => locks,
+            Err(outcome) => return Ok(outcome),
+        };
+        let mut list = self.build_list()?;
+        let outcome = match claim::examine(&self.work_dir, &list, order, builder, result)? {
+            Claim::Foreign(reason) => Outcome::Outdated(reason),
+            Claim::NotListed => match &upload {
+                Ok(upload) if self.is_published(upload)? => {
+                    self.end_order(order)?;
+                    Outcome::Accepted
+                }
+                _ => Outcome::Outdated(claim::describe_absence(&list, order)),
+            },
+            Claim::Own => match (inspected, &upload) {
+                (Some(Ok(delivery)), Ok(upload)) => self.accept(&mut list, order, builder, delivery, upload)?,
+                (Some(Err(refusal)), _) => {
+                    let outcome = Outcome::from(refusal);
+                    let detail = outcome.reason().cloned().unwrap_or_default();
+                    self.end_attempt(order, builder, Event::Refused, &detail)?;
+                    outcome
+                }
+                _ => Outcome::RetryLater(format!("{} has just become this builder's again", order.pkgbase)),
+            },
+        };
+        drop(locks);
+        if outcome == Outcome::Accepted
+            && let Err(error) = self.repositories.publish()
+        {
+            self.messages.error(format_args!("warning: {error}"));
+        }
+        Ok(outcome)
+    }
+
+    /// Publishes packages and takes the order off the list. The order of these steps lets the same upload complete what
+    /// a killed tool began.
+    fn accept(
+        &self,
+        list: &mut BuildList,
+        order: &Order,
+        builder: &Builder,
+        Delivery { to, packages }: Delivery,
+        upload: &Upload,
+    ) -> anyhow::Result<Outcome> {
+        let now = Now::read();
+        let files: Vec<FileName> = packages
+            .iter()
+            .map(|package| package.file.file_name.to_file_name())
+            .collect::<Result<_, _>>()?;
+        match self.publish(order, &to, packages, now.unix) {
+            Ok(()) => {}
+            Err(error @ RepositoryError::Differs(_)) => return Ok(Outcome::Outdated(error.to_string())),
+            Err(error @ RepositoryError::Busy { .. }) => return Ok(Outcome::RetryLater(error.to_string())),
+            Err(error) => return Err(error).context("the packages cannot be published"),
+        }
+        let companions = upload.files().filter(|(name, _)| is_log_of_success(name.as_str()));
+        let logs = logs::directory(self.config, &self.work_dir, Shelf::Success, order)?;
+        logs::keep(&logs, companions)?;
+        let states = self.work_dir.states();
+        if self.repositories.classes().class_of(&to) != Some(Class::Standalone) {
+            states.write(order, State::Done, &files)?;
+        }
+        for other in self.older_done(order)? {
+            states.remove(&other, State::Done)?;
+        }
+        self.note(&now, Event::Returned, order, builder, &format!("{to}"));
+        list.remove(order);
+        list.write(&self.work_dir.build_list())?;
+        self.end_order(order)?;
+        Ok(Outcome::Accepted)
+    }
+
+    /// One transaction: the packages enter their repository, older ones go, also those that an older build of the
+    /// pkgbase made and this one does not.
+    fn publish(
+        &self,
+        order: &Order,
+        to: &Repository,
+        packages: Vec<NewPackage>,
+        now: u64,
+    ) -> Result<(), RepositoryError> {
+        let classes = self.repositories.classes();
+        let contents = self.repositories.contents(classes.affected_by(to))?;
+        let mut transaction = self.repositories.transaction();
+        let mut entering: BTreeSet<PkgName> = BTreeSet::new();
+        for package in packages {
+            let arrival = Arrival {
+                name: package.file.name().clone(),
+                version: package.file.version().clone(),
+                arch: package.file.file_name.arch.clone(),
+            };
+            for repository in classes.superseded(to, &arrival, &contents) {
+                transaction.remove(&repository, &arrival.name);
+            }
+            entering.insert(arrival.name);
+            transaction.add(to, package);
+        }
+        let mut outdated = BTreeSet::new();
+        for other in self.older_done(order)? {
+            outdated.extend(self.work_dir.states().read(&other, State::Done)?.unwrap_or_default());
+        }
+        for (repository, entries) in &contents {
+            for entry in entries {
+                if outdated.contains(entry.file_name.as_str()) && !entering.contains(&entry.name) {
+                    transaction.remove(repository, &entry.name);
+                }
+            }
+        }
+        let commit = transaction.commit(now, self.patience)?;
+        for warning in commit.warnings {
+            self.messages.error(format_args!("warning: {warning}"));
+        }
+        Ok(())
+    }
+
+    /// Other orders of the same pkgbase whose packages are in staging.
+    fn older_done(&self, order: &Order) -> Result<Vec<Order>, common::atomic::FileError> {
+        let done = self.work_dir.states().with(State::Done)?;
+        Ok(done
+            .into_iter()
+            .filter(|other| other.pkgbase == order.pkgbase && other != order)
+            .collect())
+    }
+
+    /// Whether these packages, byte for byte, have been published: the return of a finished order, repeated.
+    fn is_published(&self, upload: &Upload) -> anyhow::Result<bool> {
+        if upload.packages().next().is_none() {
+            return Ok(false);
+        }
+        for (name, path) in upload.packages() {
+            if !self.repositories.has_published(&name.to_file_name()?, path)? {
+                return Ok(false);
+            }
+            if let Some(signature) = upload.signature_of(&name) {
+                let name: FileName = format!("{name}.sig").parse()?;
+                if !self.repositories.has_published(&name, signature)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Ends everybody's lease on a finished order.
+    fn end_order(&self, order: &Order) -> anyhow::Result<()> {
+        let leases = self.work_dir.leases();
+        let builders: Vec<Builder> = leases.all()?.into_keys().collect();
+        leases.end(order, &builders)?;
+        let states = self.work_dir.states();
+        states.remove(order, State::Locked)?;
+        states.remove(order, State::Broken)?;
+        Ok(())
+    }
+
+    /// Counts a failed attempt and ends this builder's lease; others may go on with the order.
+    fn end_attempt(&self, order: &Order, builder: &Builder, event: Event, detail: &str) -> anyhow::Result<()> {
+        let now = Now::read();
+        let states = self.work_dir.states();
+        let mut broken = states.read(order, State::Broken)?.unwrap_or_default();
+        if !self.is_counted(order, builder, &broken)? {
+            broken.push(format!("{builder} {}", now.unix));
+            states.write(order, State::Broken, &broken)?;
+        }
+        let mut owners = states.read(order, State::Locked)?.unwrap_or_default();
+        owners.retain(|owner| owner != builder.as_str());
+        if owners.is_empty() {
+            states.remove(order, State::Locked)?;
+        } else {
+            states.write(order, State::Locked, &owners)?;
+        }
+        self.work_dir.leases().end(order, [builder])?;
+        self.note(&now, event, order, builder, detail);
+        Ok(())
+    }
+
+    /// Whether a killed tool has counted this lease's failure already.
+    fn is_counted(&self, order: &Order, builder: &Builder, broken: &[String]) -> anyhow::Result<bool> {
+        let leases = self.work_dir.leases().of(builder)?;
+        let since = leases
+            .iter()
+            .find(|lease| lease.assignment.order == *order)
+            .map(|lease| lease.since);
+        let last = broken
+            .iter()
+            .rev()
+            .filter_map(|line| line.split_once(' '))
+            .find(|(name, _)| *name == builder.as_str())
+            .and_then(|(_, time)| time.parse::<u64>().ok());
+        Ok(matches!((since, last), (Some(since), Some(last)) if last > since))
+    }
+
+    /// Writes the journal, which nothing depends on.
+    fn note(&self, now: &Now, event: Event, order: &Order, builder: &Builder, detail: &str) {
+        let entry = Entry {
+            time: now.unix,
+            event,
+            order: order.clone(),
+            builder: Some(builder.clone()),
+            detail: detail.to_owned(),
+        };
+        if let Err(error) = self.work_dir.journal().append(&[entry]) {
+            self.messages.error(format_args!("warning: {error}"));
+        }
+    }
+
+    fn build_list(&self) -> anyhow::Result<BuildList> {
+        let (list, complaints) = BuildList::read(&self.work_dir.build_list())?;
+        for complaint in complaints {
+            self.messages.error(complaint);
+        }
+        Ok(list)
+    }
+
+    /// The locks, or what the builder is told without them.
+    fn lock(&self, scope: Scope) -> anyhow::Result<Result<Locks, Outcome>> {
+        match self.work_dir.lock(scope, self.patience) {
+            Ok(locks) => Ok(Ok(locks)),
+            Err(hindrance @ (Hindrance::Lock(_) | Hindrance::Insane(_))) => {
+                Ok(Err(Outcome::RetryLater(hindrance.to_string())))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
