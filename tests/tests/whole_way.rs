@@ -103,7 +103,11 @@ fn packages_go_the_whole_way_with_two_builders() {
     assert_eq!(port.published("community"), ["figlet", "figlet-fonts", "gzrt"]);
     assert!(port.published("staging").is_empty() && port.published("testing").is_empty());
 
-    let said = run_installed(&port, &["bash", "gzip", "gzrt", "figlet"], "printf hi | gzip | gzrecover -p; figlet -v");
+    let said = run_installed(
+        &port,
+        &["bash", "gzip", "gzrt", "figlet"],
+        "printf hi | gzip | gzrecover -p; figlet -v",
+    );
     assert!(said.starts_with("hi"), "{said}");
     assert!(
         said.contains("built by the demo port"),

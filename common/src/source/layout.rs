@@ -46,13 +46,24 @@ impl Layout {
         }
     }
 
-    /// The directories of all packages below a tree; a package may have several.
-    pub(super) fn places(&self, git: &GitRepository, tree: Oid, arch: &Arch) -> Result<Vec<Place>, GitError> {
+    /// The directories of all packages below a tree; a package may have several. Directories that could be packages
+    /// but have no package's name are named in `strange`.
+    pub(super) fn places(
+        &self,
+        git: &GitRepository,
+        tree: Oid,
+        arch: &Arch,
+        strange: &mut Vec<String>,
+    ) -> Result<Vec<Place>, GitError> {
         let mut places = Vec::new();
         for entry in directories(git.entries(tree)?) {
+            let pkgbase = parse::<PkgBase>(&entry);
+            if pkgbase.is_none() && *self != Self::Tree && !entry.name.starts_with(b".") {
+                strange.push(String::from_utf8_lossy(&entry.name).into_owned());
+            }
             match self {
                 Self::SvnToGit => {
-                    let Some(pkgbase) = parse::<PkgBase>(&entry) else {
+                    let Some(pkgbase) = pkgbase else {
                         continue;
                     };
                     for (repository, tree) in repositories(git, entry.id, arch)? {
@@ -70,7 +81,7 @@ impl Layout {
                     }
                 }
                 Self::Flat(repository) => {
-                    if let Some(pkgbase) = parse::<PkgBase>(&entry) {
+                    if let Some(pkgbase) = pkgbase {
                         places.push(Place {
                             pkgbase,
                             repository: repository.clone(),
