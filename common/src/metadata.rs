@@ -17,6 +17,7 @@ use crate::account::{self, AccountError};
 use crate::atomic::{self, FileError};
 use crate::build_list::Order;
 use crate::config::{Config, ConfigError};
+use crate::git::GitError;
 use crate::names::PkgBase;
 use crate::source::{Content, SourceError, Sources, SubRelease};
 use crate::srcinfo::{SrcInfo, SrcInfoError};
@@ -78,7 +79,10 @@ impl MetadataError {
         match self {
             Self::Evaluation { source, .. } => source.is_of_content(),
             Self::Content { .. } | Self::OtherPkgbase { .. } => true,
-            Self::Source(source) => matches!(source, SourceError::Refused { .. } | SourceError::NoPkgbuild(_)),
+            Self::Source(source) => matches!(
+                source,
+                SourceError::Refused { .. } | SourceError::NoPkgbuild(_) | SourceError::Git(GitError::TooLarge { .. })
+            ),
             Self::Config(_) | Self::Account(_) | Self::File(_) => false,
         }
     }

@@ -259,7 +259,7 @@ impl Sources {
                 continue;
             };
             is_known = true;
-            let found = layout.find(git, tree, &order.pkgbase, &order.repository, &self.upstream_arch)?;
+            let found = layout.find(git, tree, order, &self.upstream_arch)?;
             if let Some(tree) = found {
                 return Ok(Content::new(Some((index, tree)), customization, &self.arch));
             }

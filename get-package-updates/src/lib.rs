@@ -161,7 +161,7 @@ fn run(config: &Config, args: &Args, messages: &Messages, out: &mut dyn Write) -
             return Ok(Outcome::TooManyDeletions { count, limit });
         }
         if !args.dry_run {
-            commit::commit(&work_dir, &present, &next, &gathered.new_heads, &Now::read())?;
+            commit::commit(&work_dir, &present, &next, &Now::read())?;
         }
         tell(&next, messages);
         report::write(&next, args.json, out)?;

@@ -77,7 +77,12 @@ impl Sources {
                 continue;
             };
             let name = packaging.git.name();
-            let places = packaging.layout.places(&packaging.git, tree, &self.upstream_arch)?;
+            let mut strange = Vec::new();
+            let places = packaging
+                .layout
+                .places(&packaging.git, tree, &self.upstream_arch, &mut strange)?;
+            let ignored = |path: String| format!("{name}: {path:?} is no name of a package, and is ignored");
+            view.warnings.extend(strange.into_iter().map(ignored));
             for (pkgbase, candidate) in self.chosen(&packaging.git, places, &mut view.warnings)? {
                 owners
                     .entry(candidate.place.repository.clone())
