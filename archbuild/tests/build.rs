@@ -4,6 +4,7 @@
 
 mod place;
 
+use std::fmt::Write;
 use std::fs;
 use std::net::TcpListener;
 
@@ -63,29 +64,58 @@ fn a_build_reaches_nothing_outside() {
     let Some(place) = Place::shared() else { return };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let marker = "sleep 86123.5";
-    let sleeper = Command::new("sleep").arg("86123.5").spawn().unwrap();
-    wait_for_process(marker);
+    let own = std::process::id();
+    let seconds = format!("86123.{own}");
+    let sleeper = Command::new("sleep").arg(&seconds).spawn().unwrap();
+    wait_for_process(&format!("sleep {seconds}"));
     place.write("secret", "");
-    let expectations = format!(
-        "build() {{\n\
-         echo uid; [ $(id -u) != 0 ]\n\
-         echo no kernel uid 0; awk '$1 == 0 && $2 == 0 {{ exit 1 }}' /proc/self/uid_map\n\
-         echo no capabilities; [ $(awk '/^Cap(Eff|Bnd|Prm)/ {{ print $2 }}' /proc/self/status | sort -u) = 0000000000000000 ]\n\
-         echo loopback only; [ $(grep -c : /proc/net/dev) = 1 ]\n\
-         echo no host port; ! (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null\n\
-         echo no host file; [ ! -e '{secret}' ] && [ ! -e '{chroots}' ]\n\
-         echo no host process; ! grep -qs 86123 /proc/[0-9]*/cmdline\n\
-         echo core_pattern; ! (echo x >/proc/sys/kernel/core_pattern) 2>/dev/null\n\
-         echo read-only sources; ! (: >/srcdest/x) 2>/dev/null\n\
-         echo packages; [ $(ls /pkgdest | wc -l) = 0 ]\n\
-         echo places; [ $PWD = /build/nothing/src ] && [ $HOME = /build ]\n\
-         echo environment; [ -z \"$PORTSMITH_CONFIG\" ] && [ -z \"$SECRET\" ]\n\
-         }}\n",
-        secret = place.path("secret").display(),
-        chroots = place.chroots().display(),
-    );
-    place.package("nothing", &format!("{NOTHING}{expectations}"));
+    let secret = place.path("secret").display().to_string();
+    let chroots = place.chroots().display().to_string();
+    let conditions = [
+        ("no root", "test $(id -u) != 0".to_owned()),
+        (
+            "no kernel uid 0",
+            "awk '$1 == 0 && $2 == 0 { exit 1 }' /proc/self/uid_map".to_owned(),
+        ),
+        (
+            "no capability",
+            "test $(awk '/^Cap(Eff|Bnd|Prm|Inh|Amb)/ { print $2 }' /proc/self/status | sort -u) = 0000000000000000"
+                .to_owned(),
+        ),
+        (
+            "no new rights",
+            "grep -q '^NoNewPrivs:.1$' /proc/self/status".to_owned(),
+        ),
+        ("only a loopback", "test $(grep -c : /proc/net/dev) = 1".to_owned()),
+        ("no port of the host", format!("! exec 3<>/dev/tcp/127.0.0.1/{port}")),
+        (
+            "no file of the host",
+            format!("test ! -e '{secret}' -a ! -e '{chroots}'"),
+        ),
+        (
+            "no process of the host",
+            format!("! cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep '[8]6123.{own}'"),
+        ),
+        ("no core_pattern", "! echo x >/proc/sys/kernel/core_pattern".to_owned()),
+        ("no terminal", "! : </dev/tty".to_owned()),
+        (
+            "no device",
+            "test ! -e /dev/vda -a ! -e /dev/sda -a ! -e /dev/kvm -a ! -e /dev/fuse".to_owned(),
+        ),
+        ("sources are read-only", "! : >/srcdest/x".to_owned()),
+        ("the system is root's", "! : >/usr/x".to_owned()),
+        (
+            "fixed places",
+            "test $PWD = /build/nothing/src -a $HOME = /build".to_owned(),
+        ),
+        ("empty environment", "test -z \"$PORTSMITH_CONFIG$SECRET\"".to_owned()),
+    ];
+    let mut lines = String::from("build() {\n");
+    for (name, condition) in conditions {
+        writeln!(lines, "( {condition} ) || {{ echo \"not so: {name}\"; exit 1; }}").unwrap();
+    }
+    lines.push_str("}\n");
+    place.package("nothing", &format!("{NOTHING}{lines}"));
     let ended = place
         .archbuild(&["build"])
         .directory(&place.path("nothing"))
@@ -183,8 +213,9 @@ fn sources_that_are_there_already_are_used() {
     place.write("sources/known.txt", "known\n");
     place.build("nothing", &[]).expect(3);
     let sources = place.path("sources");
-    // The account that builds for root has to reach it.
+    // The account that builds for root has to reach it, and could write to it: nothing may.
     must(Command::new("chmod").arg("755").arg(place.path("")));
+    must(Command::new("chmod").arg("777").arg(&sources));
     place.configure(&format!("srcdest='{}'\n", sources.display()));
     place.build("nothing", &[]).expect(0);
     assert_eq!(names(&place, "sources"), ["known.txt"]);

@@ -23,6 +23,11 @@ struct Alone {
     _guard: MutexGuard<'static, ()>,
 }
 
+/// Seconds to sleep by which a process is found again, and told from those of other runs of these tests.
+fn marker(number: u32) -> String {
+    format!("{number}.{}", std::process::id())
+}
+
 fn alone() -> Option<Alone> {
     let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let place = Place::with_chroots("alone")?;
@@ -102,32 +107,32 @@ fn nothing_is_left_after_success_and_failure() {
     let Some(alone) = alone() else { return };
     for (lines, code) in [
         ("", 0),
-        ("build() { sleep 7001.5 & false; }", 1),
+        (&*format!("build() {{ sleep {} & false; }}", marker(7001)), 1),
         ("depends=(no-such)", 2),
     ] {
         alone.place.package("nothing", &format!("{NOTHING}{lines}\n"));
         alone.place.build("nothing", &[]).expect(code);
-        alone.assert_nothing_is_left("7001.5");
+        alone.assert_nothing_is_left(&marker(7001));
     }
 }
 
 #[test]
 fn a_signal_ends_everything_with_code_6() {
     let Some(alone) = alone() else { return };
-    for (signal, marker) in [(Signal::SIGTERM, "7002.5"), (Signal::SIGINT, "7003.5")] {
-        let (child, _) = alone.start(marker);
+    for (signal, marker) in [(Signal::SIGTERM, marker(7002)), (Signal::SIGINT, marker(7003))] {
+        let (child, _) = alone.start(&marker);
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
         let ended = child.wait().unwrap();
         assert_eq!(ended.status.code(), Some(6), "{ended:?}");
         assert!(ended.stdout.is_empty());
-        alone.assert_nothing_is_left(marker);
+        alone.assert_nothing_is_left(&marker);
     }
 }
 
 #[test]
 fn no_process_of_a_build_has_kernel_uid_0() {
     let Some(alone) = alone() else { return };
-    let (child, pid) = alone.start("7004.5");
+    let (child, pid) = alone.start(&marker(7004));
     let line = ancestors(pid);
     // The last one is archbuild as it was started; root may have started it.
     let below = &line[..line.len() - 1];
@@ -145,47 +150,48 @@ fn no_process_of_a_build_has_kernel_uid_0() {
 #[test]
 fn killing_archbuild_ends_the_build_and_removes_its_copy() {
     let Some(alone) = alone() else { return };
-    let (child, _) = alone.start("7005.5");
+    let (child, _) = alone.start(&marker(7005));
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGKILL).unwrap();
     child.wait().unwrap();
     wait_until("without the copy", || alone.place.copies().is_empty());
-    alone.assert_nothing_is_left("7005.5");
+    alone.assert_nothing_is_left(&marker(7005));
 }
 
 #[test]
 fn what_a_kill_of_all_processes_leaves_is_removed_by_clean() {
     let Some(alone) = alone() else { return };
-    let (child, pid) = alone.start("7006.5");
+    let killed = marker(7006);
+    let (child, pid) = alone.start(&killed);
     // From the outside in, so that nobody notices.
     for pid in ancestors(pid).into_iter().rev() {
         kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
     }
     child.wait().unwrap();
     wait_until("without processes", || {
-        !processes().iter().any(|(_, line)| line.contains("7006.5"))
+        !processes().iter().any(|(_, line)| line.contains(&killed))
     });
     alone.assert_nothing_is_mounted();
     assert_eq!(alone.place.copies().len(), 1);
     alone.place.archbuild(&["clean"]).run().expect(0);
-    alone.assert_nothing_is_left("7006.5");
+    alone.assert_nothing_is_left(&killed);
 }
 
 #[test]
 fn the_end_of_the_inner_process_alone_is_trouble_with_the_chroot_and_leaves_nothing() {
     let Some(alone) = alone() else { return };
-    let (child, pid) = alone.start("7007.5");
+    let (child, pid) = alone.start(&marker(7007));
     let line = ancestors(pid);
     // … inside, unshare, archbuild
     kill(Pid::from_raw(line[line.len() - 3]), Signal::SIGKILL).unwrap();
     let ended = child.wait().unwrap();
     assert_eq!(ended.status.code(), Some(5), "{ended:?}");
-    alone.assert_nothing_is_left("7007.5");
+    alone.assert_nothing_is_left(&marker(7007));
 }
 
 #[test]
 fn a_copy_in_use_survives_clean_and_update() {
     let Some(alone) = alone() else { return };
-    let (child, _) = alone.start("7008.5");
+    let (child, _) = alone.start(&marker(7008));
     alone.place.archbuild(&["clean"]).run().expect(0);
     alone.place.archbuild(&["update"]).run().expect(0);
     assert_eq!(alone.place.copies().len(), 1);

@@ -187,19 +187,28 @@ impl GitRepository {
             name: self.name.clone(),
             source,
         };
+        let origin = match (&self.url, self.path.exists()) {
+            (Some(url), _) => Some(url.clone()),
+            (None, true) => self.origin()?,
+            (None, false) => {
+                return Err(GitError::Missing {
+                    name: self.name.clone(),
+                    path: self.path.clone(),
+                });
+            }
+        };
+        let Some(url) = origin else {
+            return Ok(());
+        };
         let parent = self.path.parent().unwrap_or(Path::new("/"));
         atomic::create_directory(parent).map_err(file)?;
         let lock = parent.join(format!(".{}.fetch-lock", self.name));
-        let _held = Lock::acquire(&lock, Mode::Exclusive, Patience::Bounded(FETCH_PATIENCE)).map_err(|source| {
-            GitError::Lock {
-                name: self.name.clone(),
-                source,
-            }
+        let patience = Patience::Bounded(FETCH_PATIENCE);
+        let _held = Lock::acquire(&lock, Mode::Exclusive, patience).map_err(|source| GitError::Lock {
+            name: self.name.clone(),
+            source,
         })?;
         if self.path.exists() {
-            let Some(url) = self.url.clone().or(self.origin()?) else {
-                return Ok(());
-            };
             let branch = self.branch()?;
             for left in [
                 format!("{branch}.lock"),
@@ -210,12 +219,6 @@ impl GitRepository {
             }
             return self.fetch_into(&self.path, &url, &branch);
         }
-        let Some(url) = &self.url else {
-            return Err(GitError::Missing {
-                name: self.name.clone(),
-                path: self.path.clone(),
-            });
-        };
         atomic::sweep(parent, 2 * FETCH_LIMIT);
         let fresh = tempfile::Builder::new()
             .prefix(atomic::TEMPORARY_PREFIX)
@@ -226,7 +229,7 @@ impl GitRepository {
         let branch = format!("--initial-branch={BRANCH}");
         let init = ["init", "--quiet", "--bare", "--template=", &branch, "--"];
         self.run(git_command().args(init).arg(&clone), None)?;
-        self.fetch_into(&clone, url, &format!("refs/heads/{BRANCH}"))?;
+        self.fetch_into(&clone, &url, &format!("refs/heads/{BRANCH}"))?;
         atomic::rename(&clone, &self.path).map_err(file)
     }
 

@@ -1,7 +1,7 @@
 //! What the PKGBUILDs of orders say: their `.SRCINFO`, committed or evaluated, cached by content.
 //!
 //! A committed `.SRCINFO` is taken when nothing is laid over upstream's files and it can be read; else the PKGBUILD is
-//! evaluated in a sandbox ([`sandbox`]). The result is kept as `<work_dir>/metadata/<content id>.srcinfo`, plain text;
+//! evaluated in a sandbox (module `sandbox`). The result is kept as `<work_dir>/metadata/<content id>.srcinfo`, plain text;
 //! deleting it costs time only. Failures are not kept: the next run tries again.
 
 mod sandbox;
@@ -17,8 +17,9 @@ use crate::account::{self, AccountError};
 use crate::atomic::{self, FileError};
 use crate::build_list::Order;
 use crate::config::{Config, ConfigError};
+use crate::git::GitError;
 use crate::names::PkgBase;
-use crate::source::{ContentId, SourceError, Sources, SubRelease};
+use crate::source::{Content, SourceError, Sources, SubRelease};
 use crate::srcinfo::{SrcInfo, SrcInfoError};
 use crate::work_dir::WorkDir;
 use sandbox::Sandbox;
@@ -78,7 +79,10 @@ impl MetadataError {
         match self {
             Self::Evaluation { source, .. } => source.is_of_content(),
             Self::Content { .. } | Self::OtherPkgbase { .. } => true,
-            Self::Source(source) => matches!(source, SourceError::Refused { .. } | SourceError::NoPkgbuild(_)),
+            Self::Source(source) => matches!(
+                source,
+                SourceError::Refused { .. } | SourceError::NoPkgbuild(_) | SourceError::Git(GitError::TooLarge { .. })
+            ),
             Self::Config(_) | Self::Account(_) | Self::File(_) => false,
         }
     }
@@ -123,7 +127,7 @@ impl Metadata {
     /// # Errors
     /// The commits are unknown, or the PKGBUILD cannot be evaluated.
     pub fn srcinfo(&self, order: &Order) -> Result<SrcInfo, MetadataError> {
-        self.of_content(order, &self.sources.content_id(order)?)
+        self.of_content(order, &self.sources.content(order)?)
     }
 
     /// The metadata of one order when it is at hand; `None` when its PKGBUILD would have to be evaluated, which may take
@@ -132,7 +136,7 @@ impl Metadata {
     /// # Errors
     /// The commits are unknown, or the clones or the cache cannot be read.
     pub fn cached(&self, order: &Order) -> Result<Option<SrcInfo>, MetadataError> {
-        let content = self.sources.content_id(order)?;
+        let content = self.sources.content(order)?;
         Ok(self.at_hand(order, &content)?.map(|(_, info)| info))
     }
 
@@ -141,7 +145,7 @@ impl Metadata {
     /// # Errors
     /// As [`Metadata::srcinfo`].
     pub fn srcinfo_text(&self, order: &Order) -> Result<String, MetadataError> {
-        Ok(self.text_and_info(order, &self.sources.content_id(order)?)?.0)
+        Ok(self.text_and_info(order, &self.sources.content(order)?)?.0)
     }
 
     /// The metadata of many orders, evaluated several at a time. The failure of one is no failure of the others.
@@ -152,7 +156,7 @@ impl Metadata {
 
     /// As [`Metadata::srcinfos`] for orders of a merged view, whose content is known.
     #[must_use]
-    pub fn srcinfos_of_view<'a>(&self, orders: impl IntoIterator<Item = &'a (Order, ContentId)>) -> Infos {
+    pub fn srcinfos_of_view<'a>(&self, orders: impl IntoIterator<Item = &'a (Order, Content)>) -> Infos {
         self.side_by_side(orders, |(order, content)| {
             (order.pkgbase.clone(), self.of_content(order, content))
         })
@@ -182,11 +186,11 @@ impl Metadata {
         })
     }
 
-    fn of_content(&self, order: &Order, content: &ContentId) -> Result<SrcInfo, MetadataError> {
+    fn of_content(&self, order: &Order, content: &Content) -> Result<SrcInfo, MetadataError> {
         Ok(self.text_and_info(order, content)?.1)
     }
 
-    fn text_and_info(&self, order: &Order, content: &ContentId) -> Result<(String, SrcInfo), MetadataError> {
+    fn text_and_info(&self, order: &Order, content: &Content) -> Result<(String, SrcInfo), MetadataError> {
         if let Some(found) = self.at_hand(order, content)? {
             return Ok(found);
         }
@@ -197,13 +201,13 @@ impl Metadata {
     }
 
     /// What was evaluated before, else what is committed, if it can be read.
-    fn at_hand(&self, order: &Order, content: &ContentId) -> Result<Option<(String, SrcInfo)>, MetadataError> {
+    fn at_hand(&self, order: &Order, content: &Content) -> Result<Option<(String, SrcInfo)>, MetadataError> {
         if let Some(text) = atomic::read_text(&self.kept(content))?
             && let Ok(info) = self.parse(order, &text)
         {
             return Ok(Some((text, info)));
         }
-        if let Some(text) = self.sources.committed_srcinfo(order)?
+        if let Some(text) = self.sources.committed_srcinfo(content).map_err(SourceError::from)?
             && let Ok(info) = self.parse(order, &text)
         {
             return Ok(Some((text, info)));
@@ -211,8 +215,8 @@ impl Metadata {
         Ok(None)
     }
 
-    fn kept(&self, content: &ContentId) -> PathBuf {
-        self.directory.join(format!("{content}.srcinfo"))
+    fn kept(&self, content: &Content) -> PathBuf {
+        self.directory.join(format!("{}.srcinfo", content.id()))
     }
 
     fn parse(&self, order: &Order, text: &str) -> Result<SrcInfo, MetadataError> {

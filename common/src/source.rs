@@ -7,14 +7,16 @@
 //! builder alike: everything is taken from the clones, at given commits, and nothing that is read is executed.
 
 mod checkout;
+mod content;
 mod layout;
 mod mangle;
 mod sub_release;
 mod view;
 
+pub use content::{Content, ContentId};
 pub use layout::Layout;
 pub use sub_release::{SubPkgrel, SubRelease};
-pub use view::{ContentId, MergedView, Recipe, SourcePackage};
+pub use view::{MergedView, Recipe, SourcePackage};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -103,13 +105,6 @@ pub struct Sources {
     arch: Arch,
     upstream_arch: Arch,
     repository_order: Vec<Repository>,
-}
-
-/// Where the two parts of a package's directory lie.
-#[derive(Debug, Clone, Copy)]
-struct Parts<'a> {
-    upstream: Option<(&'a GitRepository, Oid)>,
-    customization: Option<(&'a GitRepository, Oid)>,
 }
 
 impl Sources {
@@ -252,26 +247,39 @@ impl Sources {
         Ok(latest)
     }
 
-    /// What identifies the content that an order is built from.
+    /// The content that an order is built from.
     ///
     /// # Errors
-    /// As [`Sources::checkout`].
-    pub fn content_id(&self, order: &Order) -> Result<ContentId, SourceError> {
-        let parts = self.parts(order)?;
-        let ids = (
-            parts.upstream.map(|part| part.1),
-            parts.customization.map(|part| part.1),
-        );
-        Ok(ContentId::new(ids.0, ids.1, &self.arch))
+    /// A commit is not in the clones, or a clone cannot be read.
+    pub fn content(&self, order: &Order) -> Result<Content, SourceError> {
+        let customization = self.customization_part(order)?;
+        let mut is_known = false;
+        for (index, Packaging { git, layout }) in self.packaging.iter().enumerate() {
+            let Some(tree) = git.tree_of(&order.revision)? else {
+                continue;
+            };
+            is_known = true;
+            let found = layout.find(git, tree, order, &self.upstream_arch)?;
+            if let Some(tree) = found {
+                return Ok(Content::new(Some((index, tree)), customization, &self.arch));
+            }
+        }
+        // The order of a package of ours alone may name a commit of the customization repository twice.
+        if !is_known && !matches!(&self.customization, Some(git) if git.tree_of(&order.revision)?.is_some()) {
+            return Err(SourceError::UnknownRevision {
+                pkgbase: order.pkgbase.to_string(),
+                revision: order.revision.clone(),
+            });
+        }
+        Ok(Content::new(None, customization, &self.arch))
     }
 
-    /// The committed `.SRCINFO` of an order, when nothing is laid over upstream's files.
+    /// The committed `.SRCINFO` of a content, when nothing is laid over upstream's files.
     ///
     /// # Errors
-    /// As [`Sources::checkout`].
-    pub fn committed_srcinfo(&self, order: &Order) -> Result<Option<String>, SourceError> {
-        let parts = self.parts(order)?;
-        let (Some((git, tree)), None) = (parts.upstream, parts.customization) else {
+    /// A clone cannot be read.
+    pub fn committed_srcinfo(&self, content: &Content) -> Result<Option<String>, GitError> {
+        let [Some((git, tree)), None] = self.parts(content) else {
             return Ok(None);
         };
         match git.lookup(tree, ".SRCINFO")? {
@@ -282,37 +290,15 @@ impl Sources {
         }
     }
 
-    fn parts(&self, order: &Order) -> Result<Parts<'_>, SourceError> {
-        let unknown = |revision: &Revision| SourceError::UnknownRevision {
-            pkgbase: order.pkgbase.to_string(),
-            revision: revision.clone(),
-        };
-        let customization = self.customization_part(order)?;
-        let mut is_known = false;
-        for Packaging { git, layout } in &self.packaging {
-            let Some(tree) = git.tree_of(&order.revision)? else {
-                continue;
-            };
-            is_known = true;
-            let found = layout.find(git, tree, &order.pkgbase, &order.repository, &self.upstream_arch)?;
-            if let Some(tree) = found {
-                return Ok(Parts {
-                    upstream: Some((git, tree)),
-                    customization,
-                });
-            }
-        }
-        // The order of a package of ours alone may name a commit of the customization repository twice.
-        if !is_known && !matches!(&self.customization, Some(git) if git.tree_of(&order.revision)?.is_some()) {
-            return Err(unknown(&order.revision));
-        }
-        Ok(Parts {
-            upstream: None,
-            customization,
-        })
+    /// The two trees of a content, upstream's and the customization's, with the git repositories that have them.
+    fn parts(&self, content: &Content) -> [Option<(&GitRepository, Oid)>; 2] {
+        let upstream = content
+            .upstream
+            .and_then(|(index, tree)| Some((&self.packaging.get(index)?.git, tree)));
+        [upstream, self.customization.as_ref().zip(content.customization)]
     }
 
-    fn customization_part(&self, order: &Order) -> Result<Option<(&GitRepository, Oid)>, SourceError> {
+    fn customization_part(&self, order: &Order) -> Result<Option<Oid>, SourceError> {
         let Some(git) = &self.customization else {
             return Ok(None);
         };
@@ -329,7 +315,7 @@ impl Sources {
         Ok(git
             .lookup(tree, &path)?
             .filter(|entry| entry.kind == EntryKind::Tree)
-            .map(|entry| (git, entry.id)))
+            .map(|entry| entry.id))
     }
 }
 

@@ -97,7 +97,7 @@ fn evaluation_says_the_same_as_makepkg() {
     let metadata = metadata(&port);
     for order in &orders {
         metadata.srcinfo(order).unwrap();
-        let content = metadata.sources().content_id(order).unwrap();
+        let content = metadata.sources().content(order).unwrap().id().clone();
         let kept = port.directory.path().join(format!("work/metadata/{content}.srcinfo"));
         let ours = fs::read_to_string(kept).unwrap();
         let directory = tempfile::tempdir_in("/tmp").unwrap();

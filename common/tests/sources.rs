@@ -131,18 +131,20 @@ fn an_order_of_older_commits_is_checked_out_from_them() {
     let mut unknown = old.clone();
     unknown.revision = "1".repeat(40).parse().unwrap();
     assert!(sources.has_commits_of(&old).unwrap() && !sources.has_commits_of(&unknown).unwrap());
-    let error = sources.content_id(&unknown).unwrap_err();
+    let error = sources.content(&unknown).unwrap_err();
     assert!(matches!(error, SourceError::UnknownRevision { .. }), "{error}");
 }
 
 #[test]
 fn hostile_content_is_refused() {
+    let long = format!("a/repos/core-x86_64/{}/x", vec!["d".repeat(200); 6].join("/"));
     for (path, mode, content) in [
         ("a/repos/core-x86_64/x", LINK, "/etc/passwd"),
         ("a/repos/core-x86_64/x", LINK, "../x"),
         ("a/repos/core-x86_64/d/x", LINK, "../d/../../x"),
         ("a/repos/core-x86_64/x\ny", FILE, ""),
         ("a/repos/core-x86_64/PKGBUILD", LINK, "/etc/passwd"),
+        (&long, FILE, ""),
     ] {
         let port = Port::new();
         let mut files = vec![("a/repos/core-x86_64/PKGBUILD", FILE, PKGBUILD)];
@@ -164,6 +166,19 @@ fn hostile_content_is_refused() {
             .unwrap_err();
         assert!(matches!(error, SourceError::Refused { .. }), "{path}: {error}");
     }
+    let port = Port::new();
+    port.packages.commit(&[
+        ("a/repos/core-x86_64/PKGBUILD", FILE, PKGBUILD),
+        ("b c/repos/core-any/PKGBUILD", FILE, ""),
+    ]);
+    port.community.commit(&[]);
+    port.ours.commit(&[("core/a/PKGBUILD/x", FILE, "")]);
+    let (sources, heads) = fetched(&port);
+    let directory = tempfile::tempdir().unwrap();
+    let error = sources.checkout(&orders(&sources, &heads)[0], SubRelease::None, directory.path());
+    assert!(matches!(error, Err(SourceError::Refused { .. })), "{error:?}");
+    let warnings = sources.merged_view(&heads).unwrap().warnings().join("\n");
+    assert!(warnings.contains("b c"), "{warnings}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use common::build_list::Order;
 use common::config::Config;
 use common::metadata::{Infos, Metadata};
 use common::names::Revision;
-use common::source::{ContentId, Heads, MergedView, Sources};
+use common::source::{Content, Heads, MergedView, Sources};
 use common::work_dir::WorkDir;
 use common::{atomic, cli::Messages};
 
@@ -51,7 +51,7 @@ impl Gathered {
             })?;
             Changes::between(sources, &old_heads, &old, &view)
         };
-        let orders: Vec<(Order, ContentId)> = view
+        let orders: Vec<(Order, Content)> = view
             .iter()
             .map(|(pkgbase, package)| (sources.order(&new_heads, pkgbase, package), package.content.clone()))
             .collect();

@@ -117,6 +117,17 @@ fn run(config: &Config, args: &Args, messages: &Messages, out: &mut dyn Write) -
     }
     for _ in 0..ATTEMPTS {
         let heads = heads(&work_dir, metadata.sources(), args)?;
+        if let Some(unknown) = metadata
+            .sources()
+            .repositories()
+            .find(|git| heads.1.of(git.name()).is_none())
+        {
+            messages.note(format_args!(
+                "nothing done: nothing of {} has been processed yet",
+                unknown.name()
+            ));
+            return Ok(Outcome::Done);
+        }
         if is_up_to_date(&work_dir, &heads, args, messages)? {
             messages.note("nothing new");
             return Ok(Outcome::Done);
@@ -150,7 +161,7 @@ fn run(config: &Config, args: &Args, messages: &Messages, out: &mut dyn Write) -
             return Ok(Outcome::TooManyDeletions { count, limit });
         }
         if !args.dry_run {
-            commit::commit(&work_dir, &present, &next, &gathered.new_heads, &Now::read())?;
+            commit::commit(&work_dir, &present, &next, &Now::read())?;
         }
         tell(&next, messages);
         report::write(&next, args.json, out)?;

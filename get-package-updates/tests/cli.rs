@@ -104,6 +104,18 @@ fn scenario_20_the_options_do_what_they_say() {
 }
 
 #[test]
+fn without_what_was_processed_last_no_pull_changes_nothing() {
+    let scenario = Scenario::of(&[("core/a", "")]);
+    scenario.commit();
+    scenario.ends(0, &[]);
+    fs::remove_file(scenario.work("packages.revision")).unwrap();
+    let before = scenario.snapshot();
+    let (_, stderr) = scenario.ends(0, &["-n"]);
+    assert!(stderr.contains("nothing of packages has been processed"), "{stderr}");
+    assert_eq!(scenario.snapshot(), before);
+}
+
+#[test]
 fn an_unreadable_repository_is_one_sentence_and_changes_nothing() {
     let mut scenario = Scenario::of(&[("core/a", "")]);
     scenario.commit();

@@ -17,7 +17,6 @@ const CALLS: &[(&str, &str)] = &[
     ("", "rename,renameat,renameat2"),
     ("", "unlink,unlinkat"),
     ("", "write"),
-    ("", "fsync,fdatasync"),
     ("-f", "rename,renameat,renameat2"),
 ];
 /// More than this many calls of a group are not expected.

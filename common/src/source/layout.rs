@@ -6,6 +6,7 @@
 
 use git2::Oid;
 
+use crate::build_list::Order;
 use crate::config::{Config, ConfigError};
 use crate::git::{Entry, EntryKind, GitError, GitRepository};
 use crate::names::{Arch, PkgBase, Repository};
@@ -45,13 +46,24 @@ impl Layout {
         }
     }
 
-    /// The directories of all packages below a tree; a package may have several.
-    pub(super) fn places(&self, git: &GitRepository, tree: Oid, arch: &Arch) -> Result<Vec<Place>, GitError> {
+    /// The directories of all packages below a tree; a package may have several. Directories that could be packages
+    /// but have no package's name are named in `strange`.
+    pub(super) fn places(
+        &self,
+        git: &GitRepository,
+        tree: Oid,
+        arch: &Arch,
+        strange: &mut Vec<String>,
+    ) -> Result<Vec<Place>, GitError> {
         let mut places = Vec::new();
         for entry in directories(git.entries(tree)?) {
+            let pkgbase = parse::<PkgBase>(&entry);
+            if pkgbase.is_none() && *self != Self::Tree && !entry.name.starts_with(b".") {
+                strange.push(String::from_utf8_lossy(&entry.name).into_owned());
+            }
             match self {
                 Self::SvnToGit => {
-                    let Some(pkgbase) = parse::<PkgBase>(&entry) else {
+                    let Some(pkgbase) = pkgbase else {
                         continue;
                     };
                     for (repository, tree) in repositories(git, entry.id, arch)? {
@@ -69,7 +81,7 @@ impl Layout {
                     }
                 }
                 Self::Flat(repository) => {
-                    if let Some(pkgbase) = parse::<PkgBase>(&entry) {
+                    if let Some(pkgbase) = pkgbase {
                         places.push(Place {
                             pkgbase,
                             repository: repository.clone(),
@@ -82,15 +94,17 @@ impl Layout {
         Ok(places)
     }
 
-    /// The directory of one package in one package repository.
+    /// The directory that an order is built from.
     pub(super) fn find(
         &self,
         git: &GitRepository,
         tree: Oid,
-        pkgbase: &PkgBase,
-        repository: &Repository,
+        order: &Order,
         arch: &Arch,
     ) -> Result<Option<Oid>, GitError> {
+        let Order {
+            pkgbase, repository, ..
+        } = order;
         let paths = match self {
             Self::SvnToGit => vec![
                 format!("{pkgbase}/repos/{repository}-{arch}"),

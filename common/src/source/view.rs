@@ -2,38 +2,14 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use git2::Oid;
-use sha2::{Digest, Sha256};
 
 use super::layout::{Place, repository_places};
-use super::{Heads, SourceError, Sources, tree_at};
+use super::{Content, Heads, SourceError, Sources, tree_at};
 use crate::build_list::Order;
 use crate::git::{EntryKind, GitRepository};
-use crate::names::{Arch, PkgBase, Repository, Revision};
-
-/// Changed whenever what is made of the same content changes.
-const CONTENT_FORMAT: u32 = 1;
-
-/// Identifies the content of a package's directory, both parts of it, for one target architecture.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ContentId(String);
-
-impl ContentId {
-    pub(super) fn new(upstream: Option<Oid>, customization: Option<Oid>, arch: &Arch) -> Self {
-        let id = |part: Option<Oid>| part.map_or_else(|| "-".to_owned(), |id| id.to_string());
-        let text = format!("{CONTENT_FORMAT} {arch} {} {}", id(upstream), id(customization));
-        let digest = Sha256::digest(text.as_bytes());
-        Self(digest.iter().take(20).map(|byte| format!("{byte:02x}")).collect())
-    }
-}
-
-impl fmt::Display for ContentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
+use crate::names::{PkgBase, Repository, Revision};
 
 /// The two PKGBUILDs of a package: a change of one of them is a new release, a change of another file is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +28,7 @@ pub struct SourcePackage {
     /// Its PKGBUILDs.
     pub recipe: Recipe,
     /// All its files.
-    pub content: ContentId,
+    pub content: Content,
 }
 
 /// All packages at given commits.
@@ -95,33 +71,38 @@ impl Sources {
     pub fn merged_view(&self, heads: &Heads) -> Result<MergedView, SourceError> {
         let mut view = MergedView::default();
         let mut owners: BTreeMap<Repository, Repository> = BTreeMap::new();
-        let mut upstream: BTreeMap<PkgBase, (Repository, Candidate)> = BTreeMap::new();
-        for packaging in &self.packaging {
+        let mut upstream: BTreeMap<PkgBase, (usize, Candidate)> = BTreeMap::new();
+        for (index, packaging) in self.packaging.iter().enumerate() {
             let Some(tree) = tree_at(&packaging.git, heads)? else {
                 continue;
             };
             let name = packaging.git.name();
-            let places = packaging.layout.places(&packaging.git, tree, &self.upstream_arch)?;
+            let mut strange = Vec::new();
+            let places = packaging
+                .layout
+                .places(&packaging.git, tree, &self.upstream_arch, &mut strange)?;
+            let ignored = |path: String| format!("{name}: {path:?} is no name of a package, and is ignored");
+            view.warnings.extend(strange.into_iter().map(ignored));
             for (pkgbase, candidate) in self.chosen(&packaging.git, places, &mut view.warnings)? {
                 owners
                     .entry(candidate.place.repository.clone())
                     .or_insert_with(|| name.clone());
-                upstream.entry(pkgbase).or_insert_with(|| (name.clone(), candidate));
+                upstream.entry(pkgbase).or_insert((index, candidate));
             }
         }
         let mut laid_over = self.customizations(heads)?;
-        for (pkgbase, (git_repository, candidate)) in upstream {
+        for (pkgbase, (index, candidate)) in upstream {
             let repository = candidate.place.repository;
             let over = laid_over.remove(&(pkgbase.clone(), repository.clone()));
             let (over_tree, over_pkgbuild) = over.map_or((None, None), |o| (Some(o.place.tree), o.pkgbuild));
             let package = SourcePackage {
-                git_repository,
+                git_repository: self.packaging[index].git.name().clone(),
                 repository,
                 recipe: Recipe {
                     upstream: candidate.pkgbuild,
                     customization: over_pkgbuild,
                 },
-                content: ContentId::new(Some(candidate.place.tree), over_tree, &self.arch),
+                content: Content::new(Some((index, candidate.place.tree)), over_tree, &self.arch),
             };
             view.packages.insert(pkgbase, package);
         }
@@ -226,7 +207,7 @@ impl Sources {
                         upstream: None,
                         customization: candidate.pkgbuild,
                     },
-                    content: ContentId::new(None, Some(candidate.place.tree), &self.arch),
+                    content: Content::new(None, Some(candidate.place.tree), &self.arch),
                 };
                 match view.packages.entry(pkgbase) {
                     Entry::Vacant(free) => drop(free.insert(package)),
