@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use common::config::Config;
 use common::names::Revision;
 
 /// A file of a commit: path, git mode, content.
@@ -86,6 +87,59 @@ impl Remote {
             builder.insert(directory, self.tree(&files)?, 0o040_000)?;
         }
         builder.write()
+    }
+}
+
+/// Two git repositories of upstream's, `packages` and `community`, and a customization repository, `ours`.
+pub struct Port {
+    /// Where all of it lies.
+    pub directory: tempfile::TempDir,
+    /// The first of upstream's.
+    pub packages: Remote,
+    /// The second of upstream's.
+    pub community: Remote,
+    /// The customization repository.
+    pub ours: Remote,
+}
+
+impl Port {
+    /// Makes the three, empty.
+    ///
+    /// # Panics
+    /// The temporary directory cannot be written.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "it makes directories")]
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let remote = |name: &str| Remote::new(&directory.path().join(name));
+        Self {
+            packages: remote("packages.git"),
+            community: remote("community.git"),
+            ours: remote("ours.git"),
+            directory,
+        }
+    }
+
+    /// A configuration for them, as text that lines can be added to.
+    #[must_use]
+    pub fn conf(&self) -> String {
+        format!(
+            "work_dir={}\narch=i686\nrepo_names='packages community ours'\n\
+             repo_urls__packages={}\nrepo_urls__community={}\nrepo_urls__ours={}\n",
+            self.directory.path().join("work").display(),
+            self.packages.url(),
+            self.community.url(),
+            self.ours.url(),
+        )
+    }
+
+    /// The configuration.
+    ///
+    /// # Panics
+    /// Never: it can be read.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        Config::from_text(&self.conf()).expect("a configuration that can be read")
     }
 }
 
