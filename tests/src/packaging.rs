@@ -48,17 +48,25 @@ impl Remote {
     /// # Panics
     /// libgit2 cannot make it.
     pub fn commit(&self, files: &[File<'_>]) -> Revision {
+        self.commit_at(0, files)
+    }
+
+    /// A commit with exactly these files, made at this Unix time.
+    ///
+    /// # Panics
+    /// libgit2 cannot make it.
+    pub fn commit_at(&self, unix: i64, files: &[File<'_>]) -> Revision {
         let files: Vec<(String, i32, &str)> = files.iter().map(|f| (f.0.to_owned(), f.1, f.2)).collect();
-        self.try_commit(&files)
+        self.try_commit(unix, &files)
             .expect("a commit")
             .to_string()
             .parse()
             .expect("a commit's id is a revision")
     }
 
-    fn try_commit(&self, files: &[(String, i32, &str)]) -> Result<git2::Oid, git2::Error> {
+    fn try_commit(&self, unix: i64, files: &[(String, i32, &str)]) -> Result<git2::Oid, git2::Error> {
         let tree = self.repository.find_tree(self.tree(files)?)?;
-        let author = git2::Signature::new("A", "a@localhost", &git2::Time::new(0, 0))?;
+        let author = git2::Signature::new("A", "a@localhost", &git2::Time::new(unix, 0))?;
         let parent = match self.repository.head() {
             Ok(head) => Some(head.peel_to_commit()?),
             Err(_) => None,

@@ -88,6 +88,11 @@ impl Scenario {
 
     /// Commits to all three repositories; the revisions in their order.
     pub(crate) fn commit(&self) -> [Revision; 3] {
+        self.commit_at(0)
+    }
+
+    /// As [`Scenario::commit`], at this Unix time.
+    pub(crate) fn commit_at(&self, unix: i64) -> [Revision; 3] {
         let Port {
             packages,
             community,
@@ -99,7 +104,7 @@ impl Scenario {
                 .iter()
                 .map(|(path, text)| (path.as_str(), FILE, text.as_str()))
                 .collect();
-            remote.commit(&files)
+            remote.commit_at(unix, &files)
         };
         [
             commit(packages, &self.packages),
