@@ -57,7 +57,10 @@ fn two_hundred_callers_at_once_get_two_hundred_orders_out_of_a_thousand() {
     assert_eq!(given.len(), CALLERS);
     assert_eq!(master.read("build-list").lines().count(), 1000);
     let journal = master.read("journal");
-    assert_eq!(journal.lines().filter(|line| line.contains("\tassigned\t")).count(), CALLERS);
+    assert_eq!(
+        journal.lines().filter(|line| line.contains("\tassigned\t")).count(),
+        CALLERS
+    );
     let leases = std::fs::read_dir(master.path("builders")).unwrap().count();
     assert_eq!(leases, CALLERS);
 }
@@ -113,10 +116,22 @@ fn the_death_of_a_lock_holder_hinders_nobody() {
         // Stopped by a signal, or by strace on its behalf.
         text.contains("get-assignment") && matches!(status.rsplit(") ").next().map(|s| &s[..1]), Some("T" | "t"))
     });
-    let ended = master.tool("get-assignment", "s2").env("PORTSMITH_LOCK_WAIT_SECONDS", "0").run().expect(1);
-    assert!(ended.stderr.contains(&format!("locked by process {pid} get-assignment")), "{ended:?}");
+    let ended = master
+        .tool("get-assignment", "s2")
+        .env("PORTSMITH_LOCK_WAIT_SECONDS", "0")
+        .run()
+        .expect(1);
+    assert!(
+        ended
+            .stderr
+            .contains(&format!("locked by process {pid} get-assignment")),
+        "{ended:?}"
+    );
     assert!(ended.stdout.is_empty(), "{ended:?}");
     Command::new("kill").args(["-KILL", &pid]).run().unwrap();
     holder.wait().unwrap();
-    assert_eq!(master.ask("s2", &[]).expect(0).stdout, format!("{} 0\n", master.order("a")));
+    assert_eq!(
+        master.ask("s2", &[]).expect(0).stdout,
+        format!("{} 0\n", master.order("a"))
+    );
 }

@@ -1,7 +1,5 @@
 //! The sample files in docs/examples are what the tools read.
 
-#![expect(clippy::unwrap_used, reason = "tests may panic")]
-
 use std::path::{Path, PathBuf};
 
 use common::config::{Config, Environment};

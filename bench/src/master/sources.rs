@@ -81,10 +81,10 @@ fn needs(number: usize) -> Vec<(&'static str, usize)> {
     }
     let some_before = |salt: usize| (number * 7_919 + salt * 104_729) % number;
     let mut needs = vec![("depends", some_before(1)), ("depends", some_before(2))];
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         needs.push(("makedepends", some_before(3)));
     }
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         needs.push(("checkdepends", some_before(4)));
     }
     if number % 300 < 3 {
@@ -108,7 +108,7 @@ fn srcinfo(number: usize, release: u32) -> String {
         "\tdepends = glibc\n\tsource = https://www.example.org/{name}-1.{number}.tar.gz\n\
          \tsha256sums = {number:064x}\n\npkgname = {name}\n"
     ));
-    if number % 6 == 0 {
+    if number.is_multiple_of(6) {
         text.push_str(&format!("\npkgname = {name}-libs\n\tprovides = lib{name}.so=1-64\n"));
     }
     text
