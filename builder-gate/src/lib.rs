@@ -57,8 +57,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
     let config = match cli::load_config(&cli.common, &environment, &messages) {
         Ok(config) => config,
         Err(error) => {
+            let is_of_the_operator = error.is_of_the_operator();
             messages.error(error);
-            return Failure::Config.into();
+            return if is_of_the_operator {
+                Failure::Config.into()
+            } else {
+                ExitCode::from(1)
+            };
         }
     };
     match admit(&config, &environment, &cli.name, &messages) {

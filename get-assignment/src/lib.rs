@@ -275,10 +275,11 @@ impl<'a> Master<'a> {
             }
         };
         let files = self.expected_files(&srcinfo, lease.assignment.sub_pkgrel)?;
-        self.record(request.builder, &lease, &situation, now)?;
+        // Before the lease: killed in between, the journal says it twice, and never not at all.
         if !is_again {
             self.note(request.builder, &lease, now, messages);
         }
+        self.record(request.builder, &lease, &situation, now)?;
         Ok(Attempt::Done(Outcome::Assigned(Answer {
             assignment: lease.assignment,
             files,
