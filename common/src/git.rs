@@ -7,7 +7,7 @@ mod fetch;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use git2::{ErrorCode, ObjectType, Oid};
+use git2::{ErrorClass, ErrorCode, ObjectType, Oid};
 use thiserror::Error;
 
 use crate::atomic::FileError;
@@ -245,7 +245,8 @@ impl GitRepository {
         self.read(&format!("{path} in tree {tree}"), |repository| {
             match repository.find_tree(tree)?.get_path(Path::new(path)) {
                 Ok(entry) => Ok(Some(read_entry(&entry))),
-                Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+                // An object that is missing, or cannot be opened, is not found either, and no path that is not there.
+                Err(error) if error.code() == ErrorCode::NotFound && error.class() == ErrorClass::Tree => Ok(None),
                 Err(error) => Err(error),
             }
         })

@@ -5,6 +5,8 @@
     reason = "each test binary uses a part of it; tests may panic"
 )]
 
+pub(crate) mod forge;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
