@@ -205,7 +205,7 @@ fn is_unjudged(status: &str) -> bool {
         let mut lines = status.lines().filter_map(|line| line.strip_prefix("[GNUPG:] "));
         lines.any(|line| line.starts_with(word))
     };
-    !GOOD.iter().all(|word| says(word)) && !NOT_GOOD.iter().any(|word| says(word))
+    !GOOD.iter().all(&says) && !NOT_GOOD.iter().any(says)
 }
 
 /// Reads gpg's status lines.
