@@ -72,17 +72,22 @@ pub enum MetadataError {
 }
 
 impl MetadataError {
-    /// Whether it lies in the package's content, so that other packages are not concerned and only a change of the
-    /// content (or luck with a time limit) can mend it.
+    /// Whether it lies in the package's content or in its own git repository, so that other packages are not concerned
+    /// and only a change of them (or luck with a time limit or the network) can mend it.
     #[must_use]
     pub fn is_of_content(&self) -> bool {
         match self {
             Self::Evaluation { source, .. } => source.is_of_content(),
             Self::Content { .. } | Self::OtherPkgbase { .. } => true,
-            Self::Source(source) => matches!(
-                source,
-                SourceError::Refused { .. } | SourceError::NoPkgbuild(_) | SourceError::Git(GitError::TooLarge { .. })
-            ),
+            Self::Source(source) => match source {
+                SourceError::Refused { .. }
+                | SourceError::NoPkgbuild(_)
+                | SourceError::Git(GitError::TooLarge { .. }) => true,
+                SourceError::Package { source, .. } => {
+                    !matches!(**source, GitError::File { .. } | GitError::Lock { .. })
+                }
+                _ => false,
+            },
             Self::Config(_) | Self::Account(_) | Self::File(_) => false,
         }
     }
@@ -130,8 +135,8 @@ impl Metadata {
         self.of_content(order, &self.sources.content(order)?)
     }
 
-    /// The metadata of one order when it is at hand; `None` when its PKGBUILD would have to be evaluated, which may take
-    /// seconds.
+    /// The metadata of one order when it is at hand; `None` when its PKGBUILD would have to be fetched or evaluated, which
+    /// may take seconds.
     ///
     /// # Errors
     /// The commits are unknown, or the clones or the cache cannot be read.
@@ -194,6 +199,13 @@ impl Metadata {
         if let Some(found) = self.at_hand(order, content)? {
             return Ok(found);
         }
+        if self.sources.fetch_content(&order.pkgbase, content)?
+            && let Some((text, info)) = self.at_hand(order, content)?
+        {
+            // Kept, or each run would look into thousands of git repositories.
+            atomic::write(&self.kept(content), text.as_bytes())?;
+            return Ok((text, info));
+        }
         let text = self.evaluate(order)?;
         let info = self.parse(order, &text)?;
         atomic::write(&self.kept(content), text.as_bytes())?;
@@ -207,7 +219,7 @@ impl Metadata {
         {
             return Ok(Some((text, info)));
         }
-        if let Some(text) = self.sources.committed_srcinfo(content).map_err(SourceError::from)?
+        if let Some(text) = self.sources.committed_srcinfo(&order.pkgbase, content)?
             && let Ok(info) = self.parse(order, &text)
         {
             return Ok(Some((text, info)));

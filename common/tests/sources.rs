@@ -2,14 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod fixture;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use common::build_list::Order;
 use common::source::{Heads, SourceError, Sources, SubRelease};
-use fixture::{EXECUTABLE, FILE, LINK, Port};
+use testkit::packaging::{EXECUTABLE, FILE, LINK, Port};
 
 const PKGBUILD: &str = "pkgname=a\npkgver=1\npkgrel=1\narch=('x86_64')\n";
 

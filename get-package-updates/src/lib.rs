@@ -6,6 +6,7 @@
 mod changes;
 mod cli;
 mod commit;
+mod date;
 mod gather;
 mod lists;
 mod pattern;
@@ -199,7 +200,11 @@ fn make_repositories(
 /// What was processed last, and what is to be processed now.
 fn heads(work_dir: &WorkDir, sources: &Sources, args: &Args) -> anyhow::Result<(Heads, Heads)> {
     let old = processed_heads(work_dir, sources)?;
-    let new = if args.no_pull { old.clone() } else { sources.heads()? };
+    let new = match args.date {
+        _ if args.no_pull => old.clone(),
+        Some(date) => sources.heads_before(date)?,
+        None => sources.heads()?,
+    };
     Ok((old, new))
 }
 

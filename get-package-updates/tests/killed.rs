@@ -10,7 +10,8 @@ use std::path::Path;
 
 use common::names::Revision;
 use common::process::Command;
-use scenario::{Scenario, fixture::has_programs};
+use scenario::Scenario;
+use testkit::need;
 
 /// System calls that change the work directory, one a group; with those of the children (git) where it says `-f`.
 const CALLS: &[(&str, &str)] = &[
@@ -62,7 +63,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn scenario_24_a_run_that_is_killed_is_done_again_by_the_next_one() {
-    if !has_programs(&["strace", "cp"]) {
+    if !need::programs(&["strace", "cp"]) {
         return;
     }
     let (scenario, _) = prepared();

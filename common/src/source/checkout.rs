@@ -40,19 +40,22 @@ struct Source<'a> {
 }
 
 impl Sources {
-    /// Writes the directory that an order is built in: `destination` must be missing or empty.
+    /// Writes the directory that an order is built in: `destination` must be missing or empty. In the layout `state` the
+    /// package's commit is fetched where it is missing.
     ///
     /// # Errors
-    /// A commit is not in the clones, there is no PKGBUILD, the content is refused or a file cannot be written.
+    /// A commit is not in the clones or cannot be fetched, there is no PKGBUILD, the content is refused or a file cannot be written.
     pub fn checkout(&self, order: &Order, sub: SubRelease, destination: &Path) -> Result<(), SourceError> {
         let content = self.content(order)?;
+        self.fetch_content(&order.pkgbase, &content)?;
+        let parts = self.parts(&order.pkgbase, &content)?;
         let reader = Reader {
             pkgbase: &order.pkgbase,
         };
         let mut files = Files::new();
         let mut pkgbuilds = Vec::new();
-        for (git, tree) in self.parts(&content).into_iter().flatten() {
-            let mut layer = reader.files(git, tree)?;
+        for (git, tree) in parts.iter().flatten() {
+            let mut layer = reader.files(git, *tree)?;
             if let Some(pkgbuild) = layer.remove(["PKGBUILD".to_owned()].as_slice()) {
                 pkgbuilds.push(reader.pkgbuild(pkgbuild)?);
             }
