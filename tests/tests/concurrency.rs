@@ -101,6 +101,55 @@ fn two_builders_return_one_order_at_once_and_it_is_done_once() {
 }
 
 #[test]
+fn scenario_38_a_late_return_counts_unless_another_builder_has_finished() {
+    for is_late_first in [true, false] {
+        let master = Master::new(&["a"]);
+        master.configure("require_signatures=no\nlease_seconds=20\n");
+        let spec = PackageSpec::new("a", "1-1.0").arch("any");
+        let late = upload(&master, &spec);
+        let other = upload(&master, &spec.file("usr/bin/a", "other"));
+        master.ask("s1", &[]).expect(0);
+        master.write("builders/s1", &seen(&master, 60, 60, None));
+        master.ask("s2", &[]).expect(0);
+        if is_late_first {
+            master.give_back("s1", "a", "0", late.clone()).expect(0);
+            master.give_back("s2", "a", "0", other).expect(2);
+            master.give_back("s1", "a", "0", late).expect(0);
+        } else {
+            master.give_back("s2", "a", "0", other).expect(0);
+            master.give_back("s1", "a", "0", late).expect(2);
+        }
+        assert_eq!(master.read("build-list"), "");
+    }
+}
+
+#[test]
+fn scenario_46_those_who_share_an_order_fail_alone_and_the_first_result_counts() {
+    let master = Master::new(&["a", "b"]);
+    master.configure("require_signatures=no\n");
+    let package = |name: &str, text: &str| {
+        let spec = PackageSpec::new(name, "1-1.0").arch("any");
+        upload(&master, &spec.file("usr/bin/a", text))
+    };
+    let list = master.read("build-list");
+    for name in ["a", "b"] {
+        master.ask("s1", &[name]).expect(0);
+        master.ask("s2", &[name]).expect(0);
+        if name == "a" {
+            let nothing = tar::Builder::new(Vec::new()).into_inner().unwrap();
+            master.give_back("s1", name, "ERROR", nothing).expect(0);
+            assert_eq!(master.read(&master.fact(name, "locked")), "s2\n");
+            assert_eq!(master.read("build-list"), list, "the line has not moved");
+        } else {
+            master.give_back("s1", name, "0", package(name, "one")).expect(0);
+        }
+        let code = if name == "a" { 0 } else { 2 };
+        master.give_back("s2", name, "0", package(name, "two")).expect(code);
+    }
+    assert_eq!(master.read("build-list"), "");
+}
+
+#[test]
 fn the_death_of_a_lock_holder_hinders_nobody() {
     if !need::programs(&["strace"]) {
         return;
