@@ -91,6 +91,7 @@ fn scenario_68_what_is_not_of_the_grammar_is_42_and_runs_nothing() {
         format!("get-assignment foo;touch {}", canary.display()),
         format!("get-assignment $(touch {})", canary.display()),
         format!("get-assignment x\ntouch {}", canary.display()),
+        "get-assignment \nid -un".to_owned(),
         "rm -rf".to_owned(),
         "get-assignment --config /etc/passwd".to_owned(),
         String::new(),
@@ -104,7 +105,7 @@ fn scenario_68_what_is_not_of_the_grammar_is_42_and_runs_nothing() {
     }
     assert!(!canary.exists());
     let log = std::fs::read_to_string(master.path("work/ssh-log")).unwrap();
-    assert_eq!(log.lines().count(), 6, "{log}");
+    assert_eq!(log.lines().count(), 7, "{log}");
     assert!(log.lines().all(|line| line.contains(" eurobuild3 ")), "{log}");
 }
 

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use common::assignment::{Answer, Assignment};
+use common::atomic;
 use common::build_graph::BuildGraph;
 use common::build_list::{BuildList, Order};
 use common::cli::{Messages, builder};
@@ -35,12 +36,15 @@ use common::names::{Builder, FileName, PkgBase};
 use common::repository::Repositories;
 use common::source::{SubPkgrel, SubRelease};
 use common::srcinfo::SrcInfo;
-use common::state::State;
+use common::state::{State, order_id};
 use common::work_dir::{Hindrance, Scope, WorkDir};
 
 pub use crate::cli::Cli;
 use crate::selection::{Choice, Request, choose};
 use crate::standing::{LeaseClock, Situation};
+
+/// Temporary files that are older were left by a tool that was killed.
+const LEFT_OVER: Duration = Duration::from_secs(3600);
 
 /// What the builder is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,9 +125,9 @@ pub fn run(
     stdout: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
     let config = common::cli::load_config(&cli.common, environment, messages)?;
-    let master = Master::open(&config)?;
+    let master = Master::open(&config, messages)?;
     if cli.explain {
-        master.explain(cli.pkgbase.as_ref(), messages, stdout)?;
+        master.explain(cli.pkgbase.as_ref(), stdout)?;
         return Ok(Outcome::Explained);
     }
     let builder = builder(environment)?;
@@ -135,7 +139,7 @@ pub fn run(
         }
     };
     loop {
-        let outcome = master.answer(cli, &builder, messages)?;
+        let outcome = master.answer(cli, &builder)?;
         match (&outcome, &watch) {
             (Outcome::Assigned(answer), _) => {
                 print(answer, cli, stdout).context("cannot write the assignment")?;
@@ -165,6 +169,7 @@ fn print(answer: &Answer, cli: &Cli, stdout: &mut dyn Write) -> anyhow::Result<(
 /// The master's side: its state directory and how it is configured.
 struct Master<'a> {
     config: &'a Config,
+    messages: &'a Messages,
     work_dir: WorkDir,
     lease_seconds: u64,
     limit: u64,
@@ -181,17 +186,18 @@ enum Attempt {
 }
 
 impl<'a> Master<'a> {
-    fn open(config: &'a Config) -> anyhow::Result<Self> {
+    fn open(config: &'a Config, messages: &'a Messages) -> anyhow::Result<Self> {
         Ok(Self {
             work_dir: WorkDir::open(config)?,
             lease_seconds: config.number("lease_seconds", 3600)?,
             limit: config.number("max_parallel_builds_per_builder", 0)?,
             patience: Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 10)?)),
             config,
+            messages,
         })
     }
 
-    fn answer(&self, cli: &Cli, builder: &Builder, messages: &Messages) -> anyhow::Result<Outcome> {
+    fn answer(&self, cli: &Cli, builder: &Builder) -> anyhow::Result<Outcome> {
         let metadata = Metadata::open(self.config, &self.work_dir)?;
         let mut passed_over = BTreeSet::new();
         let mut derived = BuildGraph::default();
@@ -211,7 +217,7 @@ impl<'a> Master<'a> {
                 limit: self.limit,
                 passed_over: &passed_over,
             };
-            match self.attempt(&request, &metadata, &derived, &now, messages)? {
+            match self.attempt(&request, &metadata, &derived, &now)? {
                 Attempt::Done(outcome) => return Ok(outcome),
                 Attempt::Derive(orders) => {
                     drop(locks);
@@ -220,7 +226,8 @@ impl<'a> Master<'a> {
                 Attempt::Evaluate(order) => {
                     drop(locks);
                     if let Err(error) = metadata.srcinfo(&order) {
-                        messages.error(format_args!("{} cannot be handed out: {error}", order.pkgbase));
+                        self.messages
+                            .error(format_args!("{} cannot be handed out: {error}", order.pkgbase));
                         passed_over.insert(order);
                     }
                 }
@@ -235,14 +242,13 @@ impl<'a> Master<'a> {
         metadata: &Metadata,
         derived: &BuildGraph,
         now: &Now,
-        messages: &Messages,
     ) -> anyhow::Result<Attempt> {
         let clock = self.clock(now);
-        let list = self.list(messages)?;
-        let Some(graph) = self.graph(&list, derived, messages)? else {
+        let list = self.list()?;
+        let Some(graph) = self.graph(&list, derived)? else {
             return Ok(Attempt::Derive(list.orders().cloned().collect()));
         };
-        let situation = Situation::read(&self.work_dir, &list, &graph, &clock)?;
+        let situation = self.situation(&list, &graph, &clock)?;
         let (order, lease) = match choose(&situation, request, &clock) {
             Choice::Nothing => return Ok(Attempt::Done(Outcome::Nothing)),
             Choice::NoneNow => return Ok(Attempt::Done(Outcome::NoneNow)),
@@ -277,7 +283,7 @@ impl<'a> Master<'a> {
         let files = self.expected_files(&srcinfo, lease.assignment.sub_pkgrel)?;
         // Before the lease: killed in between, the journal says it twice, and never not at all.
         if !is_again {
-            self.note(request.builder, &lease, now, messages);
+            self.note(request.builder, &lease, now);
         }
         self.record(request.builder, &lease, &situation, now)?;
         Ok(Attempt::Done(Outcome::Assigned(Answer {
@@ -293,20 +299,28 @@ impl<'a> Master<'a> {
         }
     }
 
-    fn list(&self, messages: &Messages) -> anyhow::Result<BuildList> {
+    fn list(&self) -> anyhow::Result<BuildList> {
         let (list, complaints) = BuildList::read(&self.work_dir.build_list())?;
         for complaint in complaints {
-            messages.error(complaint);
+            self.messages.error(complaint);
         }
         Ok(list)
     }
 
+    fn situation(&self, list: &BuildList, graph: &BuildGraph, clock: &LeaseClock<'_>) -> anyhow::Result<Situation> {
+        let situation = Situation::read(&self.work_dir, list, graph, clock)?;
+        for complaint in &situation.complaints {
+            self.messages.error(complaint);
+        }
+        Ok(situation)
+    }
+
     /// The graph in the state directory, or, where it is lost or does not know an order, the derived one; `None` when
     /// that does not know it either.
-    fn graph(&self, list: &BuildList, derived: &BuildGraph, messages: &Messages) -> anyhow::Result<Option<BuildGraph>> {
+    fn graph(&self, list: &BuildList, derived: &BuildGraph) -> anyhow::Result<Option<BuildGraph>> {
         let (graph, complaints) = BuildGraph::read(&self.work_dir.build_graph())?.unwrap_or_default();
         for complaint in complaints {
-            messages.error(complaint);
+            self.messages.error(complaint);
         }
         let knows_all = |graph: &BuildGraph| list.orders().all(|order| graph.has_order(&order.pkgbase));
         Ok(match (knows_all(&graph), knows_all(derived)) {
@@ -331,6 +345,7 @@ impl<'a> Master<'a> {
     /// which makes it live. Killed in between, the builder's name in `locked` hinders nobody.
     fn record(&self, builder: &Builder, lease: &Lease, situation: &Situation, now: &Now) -> anyhow::Result<()> {
         let order = &lease.assignment.order;
+        atomic::sweep(self.work_dir.leases().directory(), LEFT_OVER);
         let states = self.work_dir.states();
         for (other, known) in states.list()? {
             let is_outdated = other.pkgbase == order.pkgbase && other != *order;
@@ -340,11 +355,17 @@ impl<'a> Master<'a> {
                 }
             }
         }
-        let mut owners: BTreeSet<String> = states
-            .read(order, State::Locked)?
-            .unwrap_or_default()
-            .into_iter()
-            .collect();
+        let mut owners = BTreeSet::new();
+        let text = atomic::read_text(&states.path(order, State::Locked))?.unwrap_or_default();
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let line = line.trim_end_matches('\r');
+            if line.parse::<Builder>().is_err() {
+                let (file, number) = (order_id(order), index + 1);
+                self.messages
+                    .error(format_args!("{file}.locked line {number} is kept but names no builder"));
+            }
+            owners.insert(line.to_owned());
+        }
         if owners.insert(builder.to_string()) {
             states.write(order, State::Locked, &owners)?;
         }
@@ -353,6 +374,7 @@ impl<'a> Master<'a> {
         held.retain(|other| listed.contains(&other.assignment.order));
         match held.iter_mut().find(|other| other.assignment.order == *order) {
             Some(old) => {
+                old.assignment = lease.assignment.clone();
                 old.attempts += 1;
                 old.seen = now.clone();
             }
@@ -362,7 +384,7 @@ impl<'a> Master<'a> {
     }
 
     /// Writes the journal, which nothing depends on.
-    fn note(&self, builder: &Builder, lease: &Lease, now: &Now, messages: &Messages) {
+    fn note(&self, builder: &Builder, lease: &Lease, now: &Now) {
         let entry = Entry {
             time: now.unix,
             event: Event::Assigned,
@@ -371,14 +393,14 @@ impl<'a> Master<'a> {
             detail: format!("sub_pkgrel {}", lease.assignment.sub_pkgrel),
         };
         if let Err(error) = self.work_dir.journal().append(&[entry]) {
-            messages.error(format_args!("warning: {error}"));
+            self.messages.error(format_args!("warning: {error}"));
         }
     }
 
     /// Prints `pkgbase: standing` for every order, or for one. Reads without a lock: every file is whole at any time.
-    fn explain(&self, only: Option<&PkgBase>, messages: &Messages, stdout: &mut dyn Write) -> anyhow::Result<()> {
-        let list = self.list(messages)?;
-        let graph = match self.graph(&list, &BuildGraph::default(), messages)? {
+    fn explain(&self, only: Option<&PkgBase>, stdout: &mut dyn Write) -> anyhow::Result<()> {
+        let list = self.list()?;
+        let graph = match self.graph(&list, &BuildGraph::default())? {
             Some(graph) => graph,
             None => {
                 let orders: Vec<Order> = list.orders().cloned().collect();
@@ -386,7 +408,7 @@ impl<'a> Master<'a> {
             }
         };
         let now = Now::read();
-        let situation = Situation::read(&self.work_dir, &list, &graph, &self.clock(&now))?;
+        let situation = self.situation(&list, &graph, &self.clock(&now))?;
         for (order, standing) in &situation.orders {
             if only.is_none_or(|pkgbase| order.pkgbase == *pkgbase) {
                 writeln!(stdout, "{}: {standing}", order.pkgbase)?;

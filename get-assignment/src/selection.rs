@@ -225,7 +225,7 @@ mod tests {
             .collect();
         Situation {
             orders,
-            leases: BTreeMap::new(),
+            ..Situation::default()
         }
     }
 

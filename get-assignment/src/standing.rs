@@ -84,6 +84,8 @@ pub struct Situation {
     pub orders: Vec<(Order, Standing)>,
     /// The leases of all builders, live or not.
     pub leases: BTreeMap<Builder, Vec<Lease>>,
+    /// Lines of `builders/` and `priorities` that cannot be read.
+    pub complaints: Vec<String>,
 }
 
 impl Situation {
@@ -98,7 +100,11 @@ impl Situation {
         clock: &LeaseClock<'_>,
     ) -> Result<Self, FileError> {
         let listed: BTreeSet<&PkgBase> = list.orders().map(|order| &order.pkgbase).collect();
-        let leases = work_dir.leases().all()?;
+        let (mut leases, mut complaints) = (BTreeMap::new(), Vec::new());
+        for (builder, file) in work_dir.leases().files()? {
+            leases.insert(builder, file.leases);
+            complaints.extend(file.complaints);
+        }
         let mut leased_to: BTreeMap<&Order, BTreeSet<Builder>> = BTreeMap::new();
         for (builder, held) in &leases {
             for lease in held.iter().filter(|lease| clock.is_live(lease)) {
@@ -108,7 +114,7 @@ impl Situation {
                     .insert(builder.clone());
             }
         }
-        let priorities = priorities(work_dir)?;
+        let priorities = priorities(work_dir, &mut complaints)?;
         let states = work_dir.states();
         let facts = states.list()?;
         let mut orders = Vec::new();
@@ -132,7 +138,11 @@ impl Situation {
             }
             orders.push((order.clone(), standing));
         }
-        Ok(Self { orders, leases })
+        Ok(Self {
+            orders,
+            leases,
+            complaints,
+        })
     }
 
     /// The standing of an order on the list.
@@ -174,13 +184,22 @@ fn failures(states: &States, order: &Order) -> Result<(usize, u64), FileError> {
 }
 
 /// `priorities`: `pkgbase N` a line.
-fn priorities(work_dir: &WorkDir) -> Result<BTreeMap<PkgBase, i64>, FileError> {
+fn priorities(work_dir: &WorkDir, complaints: &mut Vec<String>) -> Result<BTreeMap<PkgBase, i64>, FileError> {
     let text = atomic::read_text(&work_dir.priorities())?.unwrap_or_default();
-    Ok(text
-        .lines()
-        .filter_map(|line| {
-            let (pkgbase, number) = line.trim_end().split_once(' ')?;
-            Some((pkgbase.parse().ok()?, number.trim().parse().ok()?))
-        })
-        .collect())
+    let mut priorities = BTreeMap::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let parsed = match fields[..] {
+            [pkgbase, number] => pkgbase.parse().ok().zip(number.parse().ok()),
+            _ => None,
+        };
+        match parsed {
+            Some((pkgbase, number)) => _ = priorities.insert(pkgbase, number),
+            None => complaints.push(format!(
+                "priorities line {} is not used: expected `pkgbase number`",
+                index + 1
+            )),
+        }
+    }
+    Ok(priorities)
 }

@@ -148,8 +148,8 @@ fn scenario_30_states_of_an_older_revision_go_and_published_ones_stay() {
 #[test]
 fn scenario_36_a_held_lock_or_an_insane_master_is_1_with_empty_stdout() {
     let master = Master::new(&["a"]);
-    {
-        let lock = master.path("work/build-list.lock");
+    for name in ["build-list.lock", "sanity-check.lock"] {
+        let lock = master.path("work").join(name);
         let _held = Lock::acquire(&lock, Mode::Exclusive, Patience::Never).unwrap();
         let ended = master.ask("s1", &[]).expect(1);
         assert!(ended.stdout.is_empty(), "{ended:?}");
@@ -191,6 +191,25 @@ fn scenario_37_callers_at_one_time_get_different_orders() {
     given.sort();
     given.dedup();
     assert_eq!(given.len(), 8, "{given:?}");
+}
+
+#[test]
+fn scenario_50_a_loop_is_what_is_still_on_the_list_whatever_its_file_says() {
+    let master = Master::new(&["foo: bar late", "bar: foo", "late"]);
+    let without = |names: &[&str]| {
+        let list = master.read("work/build-list");
+        let is_kept = |line: &&str| !names.contains(&line.split(' ').next().unwrap());
+        let kept: String = list.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
+        master.write("work/build-list", &kept);
+    };
+    std::fs::create_dir_all(master.path("work/build-list.loops")).unwrap();
+    master.write("work/build-list.loops/loop_1", "bar\nfoo\n");
+    assert!(master.ask("s9", &["late"]).expect(0).stdout.starts_with("late "));
+    // bar has come back: foo is in no loop any more and waits for what it needs.
+    without(&["bar"]);
+    master.ask("s1", &[]).expect(2);
+    without(&["late"]);
+    assert!(master.ask("s1", &[]).expect(0).stdout.starts_with("foo "));
 }
 
 #[test]
