@@ -1,4 +1,4 @@
-//! libalpm, in the version of this machine: version comparison and reading package files.
+//! libalpm, in the version of this machine. [`crate::vercmp`] compares versions without it.
 
 #[cfg(feature = "libalpm13")]
 use alpm13 as binding;
@@ -13,6 +13,7 @@ use std::cmp::Ordering;
 
 /// Compares two full versions as pacman does, vercmp(8). A missing pkgrel matches every pkgrel.
 #[must_use]
+#[inline]
 pub fn vercmp(a: &str, b: &str) -> Ordering {
     binding::vercmp(a, b)
 }

@@ -4,7 +4,8 @@
 //! was relaxed inside a loop is written `kind~pkgbase` and makes nobody wait. Sorted and derived: always rebuilt with
 //! the list, and when it is lost it is made again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -73,41 +74,50 @@ impl FromStr for Edge {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        let at = word.find([':', '~']).ok_or_else(|| format!("{word:?} is no edge"))?;
-        let kind = match &word[..at] {
-            "make" => Kind::Make,
-            "run" => Kind::Run,
-            "check" => Kind::Check,
-            other => return Err(format!("{other:?} is no kind of edge")),
-        };
-        let force = if word[at..].starts_with('~') {
-            Force::Relaxed
-        } else {
-            Force::Firm
-        };
-        let needs = word[at + 1..].parse().map_err(|error| format!("{error}"))?;
-        Ok(Self { kind, needs, force })
+        parse_edge(word, &mut Names::new())
     }
 }
 
 /// The needs of every order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BuildGraph {
-    edges: BTreeMap<PkgBase, BTreeSet<Edge>>,
+    /// Each sorted, none twice.
+    edges: BTreeMap<PkgBase, Vec<Edge>>,
 }
 
 impl BuildGraph {
     /// Reads the text of the file; what is no line of it is left out and reported.
     #[must_use]
     pub fn parse(text: &str) -> (Self, Vec<String>) {
-        let mut graph = Self::default();
+        let mut names = HashMap::new();
+        let mut lines: Vec<(PkgBase, Vec<Edge>)> = Vec::new();
         let mut complaints = Vec::new();
         for (index, line) in text.lines().enumerate() {
-            match parse_line(line) {
+            match parse_line(line, &mut names) {
                 Ok(None) => {}
-                Ok(Some((pkgbase, edges))) => graph.edges.entry(pkgbase).or_default().extend(edges),
+                Ok(Some((pkgbase, mut edges))) => {
+                    if !edges.is_sorted() {
+                        edges.sort();
+                    }
+                    lines.push((pkgbase, edges));
+                }
                 Err(error) => complaints.push(format!("build-graph line {}: {error}", index + 1)),
             }
+        }
+        // A map of sorted lines is made without searching.
+        let is_usual = lines.is_sorted_by(|(one, _), (other, _)| one < other);
+        let mut graph = Self::default();
+        if is_usual {
+            graph.edges = lines.into_iter().collect();
+        } else {
+            for (pkgbase, edges) in lines {
+                let all = graph.edges.entry(pkgbase).or_default();
+                all.extend(edges);
+                all.sort();
+            }
+        }
+        for edges in graph.edges.values_mut() {
+            edges.dedup();
         }
         (graph, complaints)
     }
@@ -135,7 +145,10 @@ impl BuildGraph {
 
     /// Adds a need.
     pub fn add_edge(&mut self, pkgbase: PkgBase, edge: Edge) {
-        self.edges.entry(pkgbase).or_default().insert(edge);
+        let edges = self.edges.entry(pkgbase).or_default();
+        if let Err(place) = edges.binary_search(&edge) {
+            edges.insert(place, edge);
+        }
     }
 
     /// Whether the order has a line.
@@ -150,19 +163,49 @@ impl BuildGraph {
     }
 
     /// All orders with their needs.
-    pub fn orders(&self) -> impl Iterator<Item = (&PkgBase, &BTreeSet<Edge>)> {
-        self.edges.iter()
+    pub fn orders(&self) -> impl Iterator<Item = (&PkgBase, &[Edge])> {
+        self.edges.iter().map(|(pkgbase, edges)| (pkgbase, edges.as_slice()))
     }
 }
 
-fn parse_line(line: &str) -> Result<Option<(PkgBase, Vec<Edge>)>, String> {
+/// Names that have been checked; most occur in many lines.
+type Names<'t> = HashMap<&'t str, PkgBase>;
+
+fn parse_line<'t>(line: &'t str, names: &mut Names<'t>) -> Result<Option<(PkgBase, Vec<Edge>)>, String> {
     let mut words = line.split_ascii_whitespace();
     let Some(pkgbase) = words.next() else {
         return Ok(None);
     };
-    let pkgbase = pkgbase.parse().map_err(|error| format!("{error}"))?;
-    let edges = words.map(str::parse).collect::<Result<_, _>>()?;
+    let pkgbase = parse_name(pkgbase, names)?;
+    let edges = words.map(|word| parse_edge(word, names)).collect::<Result<_, _>>()?;
     Ok(Some((pkgbase, edges)))
+}
+
+fn parse_name<'t>(word: &'t str, names: &mut Names<'t>) -> Result<PkgBase, String> {
+    match names.entry(word) {
+        Entry::Occupied(known) => Ok(known.get().clone()),
+        Entry::Vacant(free) => {
+            let name: PkgBase = word.parse().map_err(|error| format!("{error}"))?;
+            Ok(free.insert(name).clone())
+        }
+    }
+}
+
+fn parse_edge<'t>(word: &'t str, names: &mut Names<'t>) -> Result<Edge, String> {
+    let at = word.find([':', '~']).ok_or_else(|| format!("{word:?} is no edge"))?;
+    let kind = match &word[..at] {
+        "make" => Kind::Make,
+        "run" => Kind::Run,
+        "check" => Kind::Check,
+        other => return Err(format!("{other:?} is no kind of edge")),
+    };
+    let force = if word[at..].starts_with('~') {
+        Force::Relaxed
+    } else {
+        Force::Firm
+    };
+    let needs = parse_name(&word[at + 1..], names)?;
+    Ok(Edge { kind, needs, force })
 }
 
 impl fmt::Display for BuildGraph {

@@ -3,6 +3,7 @@
 //! Lines of three fields (no mod_revision) are read; four are written. A line that is no order is reported with its
 //! number and kept where it is, so that a slip of the editor loses nothing.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -41,19 +42,59 @@ impl FromStr for Order {
     type Err = OrderError;
 
     fn from_str(line: &str) -> Result<Self, OrderError> {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let (pkgbase, revision, mod_revision, repository) = match fields[..] {
-            [pkgbase, revision, mod_revision, repository] => (pkgbase, revision, mod_revision.parse()?, repository),
-            [pkgbase, revision, repository] => (pkgbase, revision, Revision::none(), repository),
-            _ => return Err(OrderError::Fields(fields.len())),
+        Reader::default().order(line)
+    }
+}
+
+/// Reads one order after another. Most orders of a list name the same commits and repositories, so a text that has been
+/// checked is not checked again.
+#[derive(Debug, Default)]
+struct Reader {
+    revisions: Vec<Revision>,
+    repositories: Vec<Repository>,
+}
+
+impl Reader {
+    /// So many different ones are remembered.
+    const KNOWN: usize = 8;
+
+    fn order(&mut self, line: &str) -> Result<Order, OrderError> {
+        let mut words = line.split_ascii_whitespace();
+        let fields = [(); 5].map(|()| words.next());
+        let (pkgbase, revision, mod_revision, repository) = match fields {
+            [
+                Some(pkgbase),
+                Some(revision),
+                Some(mod_revision),
+                Some(repository),
+                None,
+            ] => {
+                let mod_revision = known(&mut self.revisions, mod_revision)?;
+                (pkgbase, revision, mod_revision, repository)
+            }
+            [Some(pkgbase), Some(revision), Some(repository), None, None] => {
+                (pkgbase, revision, Revision::none(), repository)
+            }
+            _ => return Err(OrderError::Fields(line.split_ascii_whitespace().count())),
         };
-        Ok(Self {
+        Ok(Order {
             pkgbase: pkgbase.parse()?,
-            revision: revision.parse()?,
+            revision: known(&mut self.revisions, revision)?,
             mod_revision,
-            repository: repository.parse()?,
+            repository: known(&mut self.repositories, repository)?,
         })
     }
+}
+
+/// The name of this text: a copy of one that is remembered, else a new one.
+fn known<T: FromStr<Err = NameError> + AsRef<str> + Clone>(known: &mut Vec<T>, text: &str) -> Result<T, NameError> {
+    if let Some(name) = known.iter().find(|name| (*name).as_ref() == text) {
+        return Ok(name.clone());
+    }
+    let name: T = text.parse()?;
+    known.truncate(Reader::KNOWN - 1);
+    known.insert(0, name.clone());
+    Ok(name)
 }
 
 impl fmt::Display for Order {
@@ -105,15 +146,16 @@ impl BuildList {
     /// Reads the text of a list. Empty lines are passed over; a second line of one pkgbase is a complaint.
     #[must_use]
     pub fn parse(text: &str) -> (Self, Vec<Complaint>) {
-        let mut seen = std::collections::BTreeSet::new();
-        let mut lines = Vec::new();
+        let mut seen = HashSet::new();
+        let mut lines: Vec<Line> = Vec::new();
         let mut complaints = Vec::new();
+        let mut reader = Reader::default();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim_end_matches('\r');
             if line.trim().is_empty() {
                 continue;
             }
-            let error = match line.parse::<Order>() {
+            let error = match reader.order(line) {
                 Ok(order) if seen.insert(order.pkgbase.clone()) => {
                     lines.push(Line::Order(order));
                     continue;

@@ -35,5 +35,6 @@ pub mod signature;
 pub mod source;
 pub mod srcinfo;
 pub mod state;
+pub mod vercmp;
 pub mod version;
 pub mod work_dir;

@@ -1,10 +1,12 @@
 //! Names from outside, as newtypes that are checked where they come in.
 //!
 //! Invariant: a value of one of these types keeps the rule of its kind (docs/formats.md, "Names"), so it can be put
-//! into a file name, an argument vector or a line of a list without quoting.
+//! into a file name, an argument vector or a line of a list without quoting. Copies share one text: a list of a whole
+//! distribution names each package many times.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -69,7 +71,7 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $type(String);
+        pub struct $type(Arc<str>);
 
         impl $type {
             /// The name as text.
@@ -84,7 +86,7 @@ macro_rules! name {
 
             fn from_str(text: &str) -> Result<Self, NameError> {
                 if $check(text) {
-                    Ok(Self(text.to_owned()))
+                    Ok(Self(text.into()))
                 } else {
                     Err(NameError::new($kind, text, $rule))
                 }
@@ -101,7 +103,7 @@ macro_rules! name {
 
         impl From<$type> for String {
             fn from(name: $type) -> Self {
-                name.0
+                name.as_str().to_owned()
             }
         }
 
@@ -119,7 +121,7 @@ macro_rules! name {
 
         impl AsRef<std::path::Path> for $type {
             fn as_ref(&self) -> &std::path::Path {
-                self.0.as_ref()
+                std::path::Path::new(self.as_str())
             }
         }
 
@@ -171,7 +173,7 @@ impl Revision {
     /// Forty zeros: the revision of a customization repository that does not exist.
     #[must_use]
     pub fn none() -> Self {
-        Self("0".repeat(40))
+        Self("0".repeat(40).into())
     }
 }
 

@@ -26,6 +26,7 @@ mod directory;
 mod entry;
 mod pool;
 mod publish;
+mod published;
 mod recovery;
 mod signing;
 mod superseded;
@@ -46,7 +47,7 @@ pub use transaction::{NewPackage, Transaction};
 use crate::archive::ArchiveError;
 use crate::atomic::FileError;
 use crate::config::{Config, ConfigError, Environment};
-use crate::names::{Arch, FileName, NameError, Repository};
+use crate::names::{Arch, FileName, NameError, PkgName, Repository};
 use crate::process::ProcessError;
 use crate::version::PackageFileName;
 use directory::Directory;
@@ -107,7 +108,7 @@ pub enum RepositoryError {
         /// The repository.
         repository: Repository,
         /// The package.
-        name: crate::names::PkgName,
+        name: PkgName,
     },
     /// The repository is not configured.
     #[error("the repository {0} is in none of the configured classes")]
@@ -217,20 +218,25 @@ impl Repositories {
     /// # Errors
     /// A directory cannot be read.
     pub fn file_names(&self) -> Result<Vec<PackageFileName>, RepositoryError> {
-        let mut names = BTreeSet::new();
-        let places = std::iter::once(self.pool()).chain(self.classes.all().map(|(name, _)| self.path(name)));
-        for place in places {
-            let entries = match std::fs::read_dir(&place) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(FileError::at("read", &place)(error).into()),
-            };
-            for entry in entries {
-                let name = entry.map_err(FileError::at("read", &place))?.file_name();
-                names.extend(name.into_string().ok().filter(|name| name.contains(".pkg.tar")));
-            }
-        }
-        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+        Ok(published::list(&self.places())?
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect())
+    }
+
+    /// As [`Repositories::file_names`], of some packages only. What the directories hold is kept in the file `cache` for
+    /// as long as they do not change.
+    ///
+    /// # Errors
+    /// A directory cannot be read, or the cache cannot be written.
+    pub fn file_names_of(&self, packages: &BTreeSet<PkgName>, cache: &Path) -> Result<Vec<PackageFileName>, FileError> {
+        published::of_packages(&self.places(), packages, cache)
+    }
+
+    /// The directories of package files.
+    fn places(&self) -> Vec<PathBuf> {
+        let of_repositories = self.classes.all().map(|(name, _)| self.path(name));
+        std::iter::once(self.pool()).chain(of_repositories).collect()
     }
 
     /// The published file of this name: `None` when the pool has none.

@@ -41,7 +41,7 @@ use common::work_dir::{Hindrance, Scope, WorkDir};
 
 pub use crate::cli::Cli;
 use crate::selection::{Choice, Request, choose};
-use crate::standing::{LeaseClock, Situation};
+use crate::standing::{LeaseClock, Situation, Standing};
 
 /// Temporary files that are older were left by a tool that was killed.
 const LEFT_OVER: Duration = Duration::from_secs(3600);
@@ -245,11 +245,17 @@ impl<'a> Master<'a> {
     ) -> anyhow::Result<Attempt> {
         let clock = self.clock(now);
         let list = self.list()?;
-        let Some(graph) = self.graph(&list, derived)? else {
+        let Some(mut situation) = self.situation(&list, derived, &clock)? else {
             return Ok(Attempt::Derive(list.orders().cloned().collect()));
         };
-        let situation = self.situation(&list, &graph, &clock)?;
-        let (order, lease) = match choose(&situation, request, &clock) {
+        let mut choice = choose(&situation, request, &clock);
+        let is_broken = |order| situation.standing(order).is_some_and(Standing::is_broken);
+        if matches!(&choice, Choice::Fresh(order) if is_broken(order)) {
+            // It is the turn of those that failed, and only now it counts when.
+            situation.read_histories(&self.work_dir.states())?;
+            choice = choose(&situation, request, &clock);
+        }
+        let (order, lease) = match choice {
             Choice::Nothing => return Ok(Attempt::Done(Outcome::Nothing)),
             Choice::NoneNow => return Ok(Attempt::Done(Outcome::NoneNow)),
             Choice::LimitReached => return Ok(Attempt::Done(Outcome::LimitReached)),
@@ -270,8 +276,9 @@ impl<'a> Master<'a> {
         let lease = match lease {
             Some(lease) => lease,
             None => {
-                let published = Repositories::open(self.config)?.file_names()?;
                 let pkgnames = srcinfo.pkgnames().cloned().collect();
+                let cache = self.work_dir.metadata_directory().join("published-files");
+                let published = Repositories::open(self.config)?.file_names_of(&pkgnames, &cache)?;
                 let sub_pkgrel = sub_pkgrel::next(&published, &pkgnames, srcinfo.full_version());
                 let assignment = Assignment {
                     order: order.clone(),
@@ -307,27 +314,26 @@ impl<'a> Master<'a> {
         Ok(list)
     }
 
-    fn situation(&self, list: &BuildList, graph: &BuildGraph, clock: &LeaseClock<'_>) -> anyhow::Result<Situation> {
-        let situation = Situation::read(&self.work_dir, list, graph, clock)?;
-        for complaint in &situation.complaints {
-            self.messages.error(complaint);
-        }
-        Ok(situation)
-    }
-
-    /// The graph in the state directory, or, where it is lost or does not know an order, the derived one; `None` when
-    /// that does not know it either.
-    fn graph(&self, list: &BuildList, derived: &BuildGraph) -> anyhow::Result<Option<BuildGraph>> {
+    /// Where all orders stand by the graph in the state directory, or, where it is lost or does not know an order, by the
+    /// derived one; `None` when that does not know it either.
+    fn situation(
+        &self,
+        list: &BuildList,
+        derived: &BuildGraph,
+        clock: &LeaseClock<'_>,
+    ) -> anyhow::Result<Option<Situation>> {
         let (graph, complaints) = BuildGraph::read(&self.work_dir.build_graph())?.unwrap_or_default();
         for complaint in complaints {
             self.messages.error(complaint);
         }
-        let knows_all = |graph: &BuildGraph| list.orders().all(|order| graph.has_order(&order.pkgbase));
-        Ok(match (knows_all(&graph), knows_all(derived)) {
-            (true, _) => Some(graph),
-            (false, true) => Some(derived.clone()),
-            (false, false) => None,
-        })
+        let situation = match Situation::read(&self.work_dir, list, &graph, clock)? {
+            Some(situation) => Some(situation),
+            None => Situation::read(&self.work_dir, list, derived, clock)?,
+        };
+        for complaint in situation.iter().flat_map(|situation| &situation.complaints) {
+            self.messages.error(complaint);
+        }
+        Ok(situation)
     }
 
     fn expected_files(&self, srcinfo: &SrcInfo, sub_pkgrel: u32) -> anyhow::Result<Vec<FileName>> {
@@ -347,11 +353,11 @@ impl<'a> Master<'a> {
         let order = &lease.assignment.order;
         atomic::sweep(self.work_dir.leases().directory(), LEFT_OVER);
         let states = self.work_dir.states();
-        for (other, known) in states.list()? {
-            let is_outdated = other.pkgbase == order.pkgbase && other != *order;
+        for (other, known) in &situation.facts {
+            let is_outdated = other.pkgbase == order.pkgbase && other != order;
             for state in [State::Locked, State::Broken] {
                 if is_outdated && known.contains(&state) {
-                    states.remove(&other, state)?;
+                    states.remove(other, state)?;
                 }
             }
         }
@@ -369,9 +375,8 @@ impl<'a> Master<'a> {
         if owners.insert(builder.to_string()) {
             states.write(order, State::Locked, &owners)?;
         }
-        let listed: BTreeSet<&Order> = situation.orders.iter().map(|(order, _)| order).collect();
         let mut held = situation.leases.get(builder).cloned().unwrap_or_default();
-        held.retain(|other| listed.contains(&other.assignment.order));
+        held.retain(|other| situation.standing(&other.assignment.order).is_some());
         match held.iter_mut().find(|other| other.assignment.order == *order) {
             Some(old) => {
                 old.assignment = lease.assignment.clone();
@@ -400,15 +405,18 @@ impl<'a> Master<'a> {
     /// Prints `pkgbase: standing` for every order, or for one. Reads without a lock: every file is whole at any time.
     fn explain(&self, only: Option<&PkgBase>, stdout: &mut dyn Write) -> anyhow::Result<()> {
         let list = self.list()?;
-        let graph = match self.graph(&list, &BuildGraph::default())? {
-            Some(graph) => graph,
+        let now = Now::read();
+        let clock = self.clock(&now);
+        let mut situation = match self.situation(&list, &BuildGraph::default(), &clock)? {
+            Some(situation) => situation,
             None => {
                 let orders: Vec<Order> = list.orders().cloned().collect();
-                derive(&orders, &Metadata::open(self.config, &self.work_dir)?)
+                let derived = derive(&orders, &Metadata::open(self.config, &self.work_dir)?);
+                // A derived graph knows every order that it was derived from.
+                Situation::read(&self.work_dir, &list, &derived, &clock)?.unwrap_or_default()
             }
         };
-        let now = Now::read();
-        let situation = self.situation(&list, &graph, &self.clock(&now))?;
+        situation.read_histories(&self.work_dir.states())?;
         for (order, standing) in &situation.orders {
             if only.is_none_or(|pkgbase| order.pkgbase == *pkgbase) {
                 writeln!(stdout, "{}: {standing}", order.pkgbase)?;

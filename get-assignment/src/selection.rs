@@ -5,13 +5,13 @@
 //! handed out. An order that waits for another one on the list may not be built, unless it breaks a loop.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use common::build_list::Order;
 use common::lease::Lease;
 use common::names::{Builder, PkgBase};
 use petgraph::algo::tarjan_scc;
-use petgraph::graphmap::DiGraphMap;
+use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::standing::{LeaseClock, Situation, Standing};
 
@@ -63,24 +63,46 @@ pub fn choose(situation: &Situation, request: &Request<'_>, clock: &LeaseClock<'
             return choice;
         }
     }
-    let candidates: Vec<&(Order, Standing)> = situation
-        .orders
-        .iter()
-        .filter(|(order, standing)| standing.is_pending() && !request.passed_over.contains(order))
-        .collect();
-    let breakers = loop_breakers(situation);
-    let best = candidates
-        .iter()
-        .enumerate()
-        .filter_map(|(position, (order, standing))| {
-            let rank = rank(standing, breakers.get(&order.pkgbase).copied(), position)?;
-            Some((rank, order))
-        })
-        .min();
+    let mut best = best_candidate(situation, request, &[]);
+    if may_be_beaten(best, situation) {
+        best = best_candidate(situation, request, &loop_breakers(situation));
+    }
     match best {
         Some((_, order)) => Choice::Fresh(order.clone()),
         None if situation.orders.iter().any(|(_, standing)| standing.is_pending()) => Choice::NoneNow,
         None => Choice::Nothing,
+    }
+}
+
+/// The best of the orders that may be built, with those that break a loop as far as they are given.
+fn best_candidate<'a>(
+    situation: &'a Situation,
+    request: &Request<'_>,
+    breakers: &[Option<usize>],
+) -> Option<(Rank, &'a Order)> {
+    let ranked = situation
+        .orders
+        .iter()
+        .enumerate()
+        .filter_map(|(position, (order, standing))| {
+            let breaker = breakers.get(position).copied().flatten();
+            let rank = rank(standing, breaker, position).filter(|_| standing.is_pending())?;
+            Some((rank, order))
+        });
+    ranked
+        .filter(|(_, order)| !request.passed_over.contains(*order))
+        .min_by_key(|(rank, _)| *rank)
+}
+
+/// Whether an order that breaks a loop could be better: which ones do takes long to find out.
+fn may_be_beaten(best: Option<(Rank, &Order)>, situation: &Situation) -> bool {
+    let mut waiting = situation
+        .orders
+        .iter()
+        .filter(|(_, standing)| standing.is_pending() && !standing.waits_for.is_empty());
+    match best {
+        Some(((priority, 0, ..), _)) => waiting.any(|(_, standing)| Reverse(standing.priority) < priority),
+        _ => waiting.next().is_some(),
     }
 }
 
@@ -139,56 +161,67 @@ fn rank(standing: &Standing, breaker: Option<usize>, position: usize) -> Option<
     }
 }
 
-/// The orders that may be handed out to break a loop, each with the number of orders that would still be in loops
-/// without it. A loop is a strongly connected component of the needs between orders on the list. Of a loop with a
-/// member at work there is none; a member that waits for an order outside its loop is none.
-fn loop_breakers(situation: &Situation) -> BTreeMap<PkgBase, usize> {
-    let mut needs = DiGraphMap::<&str, ()>::new();
-    let mut standings = BTreeMap::new();
-    for (order, standing) in &situation.orders {
-        let pkgbase = order.pkgbase.as_str();
-        standings.insert(pkgbase, (order, standing));
-        needs.add_node(pkgbase);
-        for (_, needed) in &standing.waits_for {
-            needs.add_edge(pkgbase, needed.as_str(), ());
-        }
-    }
-    let mut breakers = BTreeMap::new();
-    for members in loops(&needs) {
-        let of_members: Vec<&(&Order, &Standing)> = members.iter().filter_map(|m| standings.get(m)).collect();
-        if of_members.iter().any(|(_, standing)| !standing.leased_to.is_empty()) {
+/// For each order that may be handed out to break a loop the number of orders that would still be in loops without it. A
+/// loop is a strongly connected component of the needs between orders on the list. Of a loop with a member at work there
+/// is none; a member that waits for an order outside its loop is none.
+fn loop_breakers(situation: &Situation) -> Vec<Option<usize>> {
+    let orders = &situation.orders;
+    let places: HashMap<&str, usize> = orders
+        .iter()
+        .enumerate()
+        .map(|(place, (order, _))| (order.pkgbase.as_str(), place))
+        .collect();
+    let needs: Needs = orders
+        .iter()
+        .map(|(_, standing)| {
+            let needed = standing.waits_for.iter();
+            needed
+                .filter_map(|(_, needed)| places.get(needed.as_str()).copied())
+                .collect()
+        })
+        .collect();
+    let all: Vec<usize> = (0..orders.len()).collect();
+    let mut breakers = vec![None; orders.len()];
+    for members in loops(&needs, &all) {
+        if members.iter().any(|member| !orders[*member].1.leased_to.is_empty()) {
             continue;
         }
-        for (order, standing) in of_members {
-            if standing
-                .waits_for
+        for member in &members {
+            if needs[*member]
                 .iter()
-                .all(|(_, needed)| members.contains(needed.as_str()))
+                .all(|needed| members.binary_search(needed).is_ok())
             {
-                let left = orders_in_loops_without(&needs, &members, order.pkgbase.as_str());
-                breakers.insert(order.pkgbase.clone(), left);
+                let rest: Vec<usize> = members.iter().copied().filter(|other| other != member).collect();
+                breakers[*member] = Some(loops(&needs, &rest).iter().map(Vec::len).sum());
             }
         }
     }
     breakers
 }
 
-fn loops<'a>(needs: &DiGraphMap<&'a str, ()>) -> Vec<BTreeSet<&'a str>> {
-    tarjan_scc(needs)
-        .into_iter()
-        .filter(|members| members.len() > 1 || members.iter().any(|m| needs.contains_edge(m, m)))
-        .map(|members| members.into_iter().collect())
-        .collect()
-}
+/// What each order waits for, by place on the list.
+type Needs = Vec<Vec<usize>>;
 
-fn orders_in_loops_without(needs: &DiGraphMap<&str, ()>, members: &BTreeSet<&str>, without: &str) -> usize {
-    let mut rest = DiGraphMap::new();
-    for (from, to, ()) in needs.all_edges() {
-        if [from, to].iter().all(|end| *end != without && members.contains(end)) {
-            rest.add_edge(from, to, ());
+/// The loops among some orders (sorted), each sorted.
+fn loops(needs: &Needs, among: &[usize]) -> Vec<Vec<usize>> {
+    let mut graph = DiGraph::<usize, ()>::with_capacity(among.len(), among.len() * 4);
+    let nodes: Vec<NodeIndex> = among.iter().map(|place| graph.add_node(*place)).collect();
+    for (from, place) in nodes.iter().zip(among) {
+        for needed in &needs[*place] {
+            if let Ok(to) = among.binary_search(needed) {
+                graph.add_edge(*from, nodes[to], ());
+            }
         }
     }
-    loops(&rest).iter().map(BTreeSet::len).sum()
+    tarjan_scc(&graph)
+        .into_iter()
+        .filter(|members| members.len() > 1 || members.iter().any(|member| graph.contains_edge(*member, *member)))
+        .map(|members| {
+            let mut places: Vec<usize> = members.into_iter().map(|member| graph[member]).collect();
+            places.sort_unstable();
+            places
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -218,7 +251,7 @@ mod tests {
                 let (pkgbase, needs) = line.split_once(':').unwrap_or((line, ""));
                 let mut standing = Standing::default();
                 for needed in needs.split_whitespace() {
-                    standing.waits_for.insert((Kind::Make, needed.parse().unwrap()));
+                    standing.waits_for.push((Kind::Make, needed.parse().unwrap()));
                 }
                 (order(pkgbase), standing)
             })

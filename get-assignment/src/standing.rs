@@ -1,6 +1,6 @@
 //! Where each order on the build list stands: what is known of it, gathered with the build-list lock held.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use common::atomic::{self, FileError};
@@ -25,8 +25,8 @@ pub struct Standing {
     pub last_failure: u64,
     /// Larger first.
     pub priority: i64,
-    /// The other orders that it waits for.
-    pub waits_for: BTreeSet<(Kind, PkgBase)>,
+    /// The other orders that it waits for, sorted.
+    pub waits_for: Vec<(Kind, PkgBase)>,
 }
 
 impl Standing {
@@ -86,10 +86,13 @@ pub struct Situation {
     pub leases: BTreeMap<Builder, Vec<Lease>>,
     /// Lines of `builders/` and `priorities` that cannot be read.
     pub complaints: Vec<String>,
+    /// Every recorded fact, also of orders that are not on the list.
+    pub facts: BTreeMap<Order, Vec<State>>,
 }
 
 impl Situation {
-    /// Reads the state directory.
+    /// Reads the state directory; `None` when the graph does not know every order. Reasons of blocks are empty and a
+    /// failed order has one failure without a time, until [`Situation::read_histories`].
     ///
     /// # Errors
     /// A file of it cannot be read.
@@ -98,51 +101,83 @@ impl Situation {
         list: &BuildList,
         graph: &BuildGraph,
         clock: &LeaseClock<'_>,
-    ) -> Result<Self, FileError> {
-        let listed: BTreeSet<&PkgBase> = list.orders().map(|order| &order.pkgbase).collect();
-        let (mut leases, mut complaints) = (BTreeMap::new(), Vec::new());
+    ) -> Result<Option<Self>, FileError> {
+        let mut orders: Vec<(Order, Standing)> = list
+            .orders()
+            .map(|order| (order.clone(), Standing::default()))
+            .collect();
+        let places: HashMap<&str, usize> = list
+            .orders()
+            .enumerate()
+            .map(|(place, order)| (order.pkgbase.as_str(), place))
+            .collect();
+        let mut known = 0;
+        for (pkgbase, edges) in graph.orders() {
+            let Some(place) = places.get(pkgbase.as_str()) else {
+                continue;
+            };
+            known += 1;
+            orders[*place].1.waits_for = edges
+                .iter()
+                .filter(|edge| edge.force == Force::Firm && places.contains_key(edge.needs.as_str()))
+                .map(|edge| (edge.kind, edge.needs.clone()))
+                .collect();
+        }
+        if known < orders.len() {
+            return Ok(None);
+        }
+        let mut complaints = Vec::new();
+        for (pkgbase, priority) in priorities(work_dir, &mut complaints)? {
+            if let Some(place) = places.get(pkgbase.as_str()) {
+                orders[*place].1.priority = priority;
+            }
+        }
+        let mut leases = BTreeMap::new();
         for (builder, file) in work_dir.leases().files()? {
             leases.insert(builder, file.leases);
             complaints.extend(file.complaints);
         }
-        let mut leased_to: BTreeMap<&Order, BTreeSet<Builder>> = BTreeMap::new();
-        for (builder, held) in &leases {
-            for lease in held.iter().filter(|lease| clock.is_live(lease)) {
-                leased_to
-                    .entry(&lease.assignment.order)
-                    .or_default()
-                    .insert(builder.clone());
-            }
-        }
-        let priorities = priorities(work_dir, &mut complaints)?;
-        let states = work_dir.states();
-        let facts = states.list()?;
-        let mut orders = Vec::new();
-        for order in list.orders() {
-            let known = facts.get(order).map_or(&[][..], Vec::as_slice);
-            let mut standing = Standing {
-                leased_to: leased_to.remove(order).unwrap_or_default(),
-                priority: priorities.get(&order.pkgbase).copied().unwrap_or(0),
-                waits_for: graph
-                    .edges_of(&order.pkgbase)
-                    .filter(|edge| edge.force == Force::Firm && listed.contains(&edge.needs))
-                    .map(|edge| (edge.kind, edge.needs.clone()))
-                    .collect(),
-                ..Standing::default()
-            };
-            if known.contains(&State::Blocked) {
-                standing.blocked = Some(states.read(order, State::Blocked)?.unwrap_or_default().join(" "));
-            }
-            if known.contains(&State::Broken) {
-                (standing.failures, standing.last_failure) = failures(&states, order)?;
-            }
-            orders.push((order.clone(), standing));
-        }
-        Ok(Self {
+        let mut situation = Self {
             orders,
             leases,
             complaints,
-        })
+            facts: work_dir.states().list()?,
+        };
+        let place_of = |orders: &[(Order, Standing)], order: &Order| {
+            let place = places.get(order.pkgbase.as_str()).copied();
+            place.filter(|place| orders[*place].0 == *order)
+        };
+        for (builder, held) in &situation.leases {
+            for lease in held.iter().filter(|lease| clock.is_live(lease)) {
+                if let Some(place) = place_of(&situation.orders, &lease.assignment.order) {
+                    situation.orders[place].1.leased_to.insert(builder.clone());
+                }
+            }
+        }
+        for (order, states) in &situation.facts {
+            if let Some(place) = place_of(&situation.orders, order) {
+                let standing = &mut situation.orders[place].1;
+                standing.blocked = states.contains(&State::Blocked).then(String::new);
+                standing.failures = usize::from(states.contains(&State::Broken));
+            }
+        }
+        Ok(Some(situation))
+    }
+
+    /// Reads why orders are blocked, and when and how often they failed.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn read_histories(&mut self, states: &States) -> Result<(), FileError> {
+        for (order, standing) in &mut self.orders {
+            if let Some(reason) = &mut standing.blocked {
+                *reason = states.read(order, State::Blocked)?.unwrap_or_default().join(" ");
+            }
+            if standing.failures > 0 {
+                (standing.failures, standing.last_failure) = failures(states, order)?;
+            }
+        }
+        Ok(())
     }
 
     /// The standing of an order on the list.
@@ -172,7 +207,8 @@ impl LeaseClock<'_> {
     }
 }
 
-/// Number of failed attempts and time of the last; the original's lines have no time.
+/// Number of failed attempts, at least one where there is a file, and time of the last; the original's lines have no
+/// time.
 fn failures(states: &States, order: &Order) -> Result<(usize, u64), FileError> {
     let lines = states.read(order, State::Broken)?.unwrap_or_default();
     let last = lines
@@ -180,7 +216,7 @@ fn failures(states: &States, order: &Order) -> Result<(usize, u64), FileError> {
         .filter_map(|line| line.split_ascii_whitespace().nth(1)?.parse().ok())
         .max()
         .unwrap_or(0);
-    Ok((lines.len(), last))
+    Ok((lines.len().max(1), last))
 }
 
 /// `priorities`: `pkgbase N` a line.

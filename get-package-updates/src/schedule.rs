@@ -76,7 +76,12 @@ pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present
         .filter_map(|order| {
             Some((
                 order.clone(),
-                block(gathered, present, order, scheduled.contains_key(&order.pkgbase))?,
+                block(
+                    gathered,
+                    present,
+                    (order, pending.get(&order.pkgbase).copied()),
+                    scheduled.contains_key(&order.pkgbase),
+                )?,
             ))
         })
         .collect();
@@ -135,13 +140,14 @@ fn why(gathered: &Gathered, present: &Present, pkgbase: &PkgBase, is_pending: bo
     present.deletion_list.contains(pkgbase).then_some(Why::Readmitted)
 }
 
-/// The reason for which an order is blocked, if it is.
-fn block(gathered: &Gathered, present: &Present, order: &Order, is_scheduled: bool) -> Option<String> {
-    let of_package = |other: &&Order| other.pkgbase == order.pkgbase;
-    let before = present.blocked.get(order).or_else(|| {
-        let pending = present.list.orders().find(of_package)?;
-        present.blocked.get(pending)
-    });
+/// The reason for which an order is blocked, if it is; `pending` is what the list had for its package.
+fn block(
+    gathered: &Gathered,
+    present: &Present,
+    (order, pending): (&Order, Option<&Order>),
+    is_scheduled: bool,
+) -> Option<String> {
+    let before = present.blocked.get(order).or_else(|| present.blocked.get(pending?));
     let is_manual = gathered.lists.build_manually.matching(&order.pkgbase).is_some();
     let reason = match before.filter(|reason| !reason.starts_with(HELD)) {
         _ if gathered.lists.update_once.matching(&order.pkgbase).is_some() => None,
