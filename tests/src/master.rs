@@ -2,6 +2,7 @@
 //! directory that can be copied and worked on elsewhere.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::packaging::{FILE, Remote, srcinfo};
 use crate::tool::{Ended, Tool};
@@ -10,9 +11,10 @@ use crate::tool::{Ended, Tool};
 const NO_CUSTOMIZATION: &str = "0000000000000000000000000000000000000000";
 
 /// A configuration, a packaging repository, and below [`Master::state`] everything that tools change.
-#[derive(Debug)]
 pub struct Master {
     root: tempfile::TempDir,
+    // libgit2's repositories are used by one thread at a time.
+    remote: Mutex<Remote>,
     revision: String,
 }
 
@@ -26,24 +28,12 @@ impl Master {
     pub fn new(packages: &[&str]) -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
         let remote = Remote::new(&root.path().join("packages.git"));
-        let mut files = Vec::new();
-        let mut graph = String::new();
-        for package in packages {
-            let (pkgbase, needs) = package.split_once(':').unwrap_or((package, ""));
-            let lines: Vec<String> = needs.split_whitespace().map(|n| format!("makedepends = {n}")).collect();
-            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-            let directory = format!("{pkgbase}/repos/core-any");
-            files.push((format!("{directory}/.SRCINFO"), srcinfo(pkgbase, &lines)));
-            files.push((format!("{directory}/PKGBUILD"), format!("pkgname={pkgbase}\n")));
-            let edges: String = needs.split_whitespace().map(|n| format!(" make:{n}")).collect();
-            graph.push_str(&format!("{pkgbase}{edges}\n"));
-        }
-        let files: Vec<_> = files
-            .iter()
-            .map(|(path, text)| (path.as_str(), FILE, text.as_str()))
-            .collect();
-        let revision = remote.commit(&files).to_string();
-        let master = Self { root, revision };
+        let revision = commit(&remote, packages);
+        let master = Self {
+            root,
+            remote: Mutex::new(remote),
+            revision,
+        };
         for directory in ["work/package-states", "work/builders", "repositories"] {
             std::fs::create_dir_all(master.state().join(directory)).expect("a directory of the state");
         }
@@ -52,9 +42,25 @@ impl Master {
             .iter()
             .map(|package| format!("{}\n", master.order(package.split(':').next().unwrap_or(package))))
             .collect();
+        let graph: String = packages
+            .iter()
+            .map(|package| package.split_once(':').unwrap_or((package, "")))
+            .map(|(pkgbase, needs)| {
+                let edges: String = needs.split_whitespace().map(|n| format!(" make:{n}")).collect();
+                format!("{pkgbase}{edges}\n")
+            })
+            .collect();
         master.write("build-list", &list);
         master.write("build-graph", &graph);
         master
+    }
+
+    /// Upstream has these packages from now on; its address for `repo_urls__packages`.
+    #[must_use]
+    pub fn upstream(&self, packages: &[&str]) -> String {
+        let remote = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
+        commit(&remote, packages);
+        remote.url()
     }
 
     /// Adds lines to the configuration.
@@ -149,4 +155,24 @@ impl Master {
             .stdin(upload)
             .run()
     }
+}
+
+fn commit(remote: &Remote, packages: &[&str]) -> String {
+    let mut files = Vec::new();
+    for package in packages {
+        let (pkgbase, needs) = package.split_once(':').unwrap_or((package, ""));
+        let lines: Vec<String> = needs.split_whitespace().map(|n| format!("makedepends = {n}")).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let directory = format!("{pkgbase}/repos/core-any");
+        files.push((format!("{directory}/.SRCINFO"), srcinfo(pkgbase, &lines)));
+        files.push((
+            format!("{directory}/PKGBUILD"),
+            format!("pkgname={pkgbase} # {needs}\n"),
+        ));
+    }
+    let files: Vec<_> = files
+        .iter()
+        .map(|(path, text)| (path.as_str(), FILE, text.as_str()))
+        .collect();
+    remote.commit(&files).to_string()
 }

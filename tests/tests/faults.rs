@@ -198,3 +198,43 @@ fn packages_are_published_once_and_completely() {
     let count = trial.run("return-assignment", ERRORS);
     assert!(count > 40, "{count}");
 }
+
+/// The work directory without clones and caches.
+fn scheduled(state: &Path) -> BTreeMap<String, String> {
+    let mut found = work(state);
+    found.retain(|name, _| !name.starts_with("repos/") && !name.starts_with("metadata/"));
+    found
+}
+
+#[test]
+fn changes_are_found_by_the_next_run() {
+    if !need::programs(&["strace", "git"]) {
+        return;
+    }
+    let master = busy();
+    let url = master.upstream(&["a", "b: a", "c", "d"]);
+    let clone = master.path("repos/packages");
+    master.configure(&format!(
+        "repo_urls__packages='{url}'\nrepo_paths__packages='{}'\n",
+        clone.display()
+    ));
+    master.tool("get-package-updates", "-").run().expect(0);
+    drop(master.upstream(&["a", "c: e", "d: a", "e: c"]));
+    let equip = |tool: Tool, state: &Path| {
+        let clone = state.join("work/repos/packages");
+        let tool = master
+            .equip(tool, state, "-")
+            .env("PORTSMITH_REPO_PATHS__PACKAGES", clone);
+        tool.args(["--quiet"])
+    };
+    // Killed at any point it is tried by get-package-updates' own tests.
+    let trial = Trial {
+        program: "get-package-updates",
+        view: scheduled,
+        // The C library takes a passwd file that cannot be opened for an account that does not exist: 78.
+        after_error: &[2, 65, 74, 78],
+        ..Trial::of(&master, &equip)
+    };
+    let count = trial.run("get-package-updates", ERRORS);
+    assert!(count > 40, "{count}");
+}
