@@ -269,14 +269,15 @@ pub fn files(root: &Path) -> BTreeMap<String, String> {
     found
 }
 
-/// The files of a work directory without times: of the journal what happened, sorted and said once; of a lease order
-/// and phase; of a failure its builder.
+/// The files of a work directory without caches and times: of the journal what happened, sorted and said once; of a
+/// lease order and phase; of a failure its builder.
 ///
 /// # Panics
 /// It cannot be read.
 #[must_use]
 pub fn timeless(work_dir: &Path) -> BTreeMap<String, String> {
     let mut found = files(work_dir);
+    found.retain(|name, _| !name.starts_with("metadata/"));
     for (name, text) in &mut found {
         if name == "journal" {
             let events: BTreeSet<&str> = text.lines().filter_map(|line| Some(line.split_once('\t')?.1)).collect();
