@@ -40,7 +40,7 @@ use common::state::{State, order_id};
 use common::work_dir::{Hindrance, Scope, WorkDir};
 
 pub use crate::cli::Cli;
-use crate::selection::{Choice, Request, choose};
+use crate::selection::{Choice, Request, choose, loop_breakers};
 use crate::standing::{LeaseClock, Situation, Standing};
 
 /// Temporary files that are older were left by a tool that was killed.
@@ -417,9 +417,13 @@ impl<'a> Master<'a> {
             }
         };
         situation.read_histories(&self.work_dir.states())?;
-        for (order, standing) in &situation.orders {
+        for ((order, standing), breaker) in situation.orders.iter().zip(loop_breakers(&situation)) {
             if only.is_none_or(|pkgbase| order.pkgbase == *pkgbase) {
-                writeln!(stdout, "{}: {standing}", order.pkgbase)?;
+                let in_spite = match breaker {
+                    Some(_) if standing.is_pending() => "; can be built to break its loop",
+                    _ => "",
+                };
+                writeln!(stdout, "{}: {standing}{in_spite}", order.pkgbase)?;
             }
         }
         Ok(stdout.flush()?)

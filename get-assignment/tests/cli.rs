@@ -238,6 +238,17 @@ fn explain_says_why_and_hands_out_nothing() {
 }
 
 #[test]
+fn explain_says_which_orders_can_break_a_loop() {
+    let master = Master::new(&["x: y", "y: x z", "z"]);
+    // A need that the graph relaxes makes nobody wait: these are firm.
+    master.write("work/build-graph", "x make:y\ny make:x make:z\nz\n");
+    assert_eq!(
+        master.ask("s1", &["--explain"]).expect(0).stdout,
+        "x: waits for y (make); can be built to break its loop\ny: waits for x (make), z (make)\nz: can be built\n"
+    );
+}
+
+#[test]
 fn waiting_is_ended_by_work_and_not_by_a_clock() {
     let master = Master::new(&["a"]);
     let list = master.read("work/build-list");
