@@ -94,7 +94,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, stdin: &mut dyn Read, stdo
             ExitCode::from(outcome.code())
         }
         Err(error) => {
-            messages.error(format_args!("{error:#}"));
+            messages.error(common::cli::sentence(error.chain()));
             exit_code(&error)
         }
     }
