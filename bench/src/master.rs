@@ -97,6 +97,7 @@ fn storms(port: &Port, figures: &mut Figures<'_>) -> anyhow::Result<()> {
         let callers: Vec<Program> = (0..CALLERS)
             .map(|number| assign(port, &format!("storm-{storm}-{number}")))
             .collect();
+        port.forget_builders()?;
         let barrier = Barrier::new(CALLERS);
         let answers: Vec<anyhow::Result<(Duration, String)>> = std::thread::scope(|scope| {
             let call = |caller: &Program| {

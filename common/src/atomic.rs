@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -136,7 +136,31 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 /// # Errors
 /// It exists and cannot be read.
 pub fn read_text(path: &Path) -> Result<Option<String>, FileError> {
-    Ok(read(path)?.map(|content| String::from_utf8_lossy(&content).into_owned()))
+    let text = |content| match String::from_utf8(content) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    };
+    Ok(read(path)?.map(text))
+}
+
+/// What a file looked like from outside at one moment: equal stamps mean that it has not changed in between. There is
+/// none of a file that changed a moment ago, since a further change in the same tick of the clock would not show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp([i64; 5]);
+
+/// Files that changed within this time may change again unseen.
+const UNSETTLED: Duration = Duration::from_secs(2);
+
+impl Stamp {
+    /// Looks at a file; `None` when it has changed a moment ago or is not there.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let found = fs::metadata(path).ok()?;
+        let age = SystemTime::now().duration_since(found.modified().ok()?).ok()?;
+        let inode = i64::try_from(found.ino()).ok()?;
+        let size = i64::try_from(found.size()).ok()?;
+        (age >= UNSETTLED).then_some(Self([inode, size, found.mtime(), found.mtime_nsec(), found.ctime()]))
+    }
 }
 
 /// Removes temporary files that a killed tool left in `directory` more than `age` ago. Call it with the lock held that

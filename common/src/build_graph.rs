@@ -4,8 +4,8 @@
 //! was relaxed inside a loop is written `kind~pkgbase` and makes nobody wait. Sorted and derived: always rebuilt with
 //! the list, and when it is lost it is made again.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::{self, FileError};
-use crate::names::PkgBase;
+use crate::names::{NameMap, PkgBase};
 
 /// What an order needs another one for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ impl FromStr for Edge {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        parse_edge(word, &mut Names::new())
+        parse_edge(word, &mut Names::default())
     }
 }
 
@@ -89,7 +89,8 @@ impl BuildGraph {
     /// Reads the text of the file; what is no line of it is left out and reported.
     #[must_use]
     pub fn parse(text: &str) -> (Self, Vec<String>) {
-        let mut names = HashMap::new();
+        // About as many as there are lines; more is no harm.
+        let mut names = Names::with_capacity_and_hasher(text.len() / 60, Default::default());
         let mut lines: Vec<(PkgBase, Vec<Edge>)> = Vec::new();
         let mut complaints = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -169,15 +170,25 @@ impl BuildGraph {
 }
 
 /// Names that have been checked; most occur in many lines.
-type Names<'t> = HashMap<&'t str, PkgBase>;
+type Names<'t> = NameMap<&'t str, PkgBase>;
 
 fn parse_line<'t>(line: &'t str, names: &mut Names<'t>) -> Result<Option<(PkgBase, Vec<Edge>)>, String> {
-    let mut words = line.split_ascii_whitespace();
+    // Single blanks are what is written; anything else is what a person wrote.
+    parse_words(line.split(' '), names).or_else(|_| parse_words(line.split_ascii_whitespace(), names))
+}
+
+fn parse_words<'t>(
+    mut words: impl Iterator<Item = &'t str>,
+    names: &mut Names<'t>,
+) -> Result<Option<(PkgBase, Vec<Edge>)>, String> {
     let Some(pkgbase) = words.next() else {
         return Ok(None);
     };
     let pkgbase = parse_name(pkgbase, names)?;
-    let edges = words.map(|word| parse_edge(word, names)).collect::<Result<_, _>>()?;
+    let mut edges = Vec::with_capacity(4);
+    for word in words {
+        edges.push(parse_edge(word, names)?);
+    }
     Ok(Some((pkgbase, edges)))
 }
 
@@ -192,7 +203,8 @@ fn parse_name<'t>(word: &'t str, names: &mut Names<'t>) -> Result<PkgBase, Strin
 }
 
 fn parse_edge<'t>(word: &'t str, names: &mut Names<'t>) -> Result<Edge, String> {
-    let at = word.find([':', '~']).ok_or_else(|| format!("{word:?} is no edge"))?;
+    let at = word.bytes().position(|byte| matches!(byte, b':' | b'~'));
+    let at = at.ok_or_else(|| format!("{word:?} is no edge"))?;
     let kind = match &word[..at] {
         "make" => Kind::Make,
         "run" => Kind::Run,

@@ -3,7 +3,6 @@
 //! Lines of three fields (no mod_revision) are read; four are written. A line that is no order is reported with its
 //! number and kept where it is, so that a slip of the editor loses nothing.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::atomic::{self, FileError};
-use crate::names::{NameError, PkgBase, Repository, Revision};
+use crate::names::{NameError, NameMap, PkgBase, Repository, Revision};
 
 /// One line of the build list: what to build, from which commits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,7 +48,7 @@ impl FromStr for Order {
 /// Reads one order after another. Most orders of a list name the same commits and repositories, so a text that has been
 /// checked is not checked again.
 #[derive(Debug, Default)]
-struct Reader {
+pub(crate) struct Reader {
     revisions: Vec<Revision>,
     repositories: Vec<Repository>,
 }
@@ -59,7 +58,14 @@ impl Reader {
     const KNOWN: usize = 8;
 
     fn order(&mut self, line: &str) -> Result<Order, OrderError> {
-        let mut words = line.split_ascii_whitespace();
+        // Single blanks are what is written; anything else is what a person wrote.
+        match self.order_of(line.split(' ')) {
+            Ok(order) => Ok(order),
+            Err(_) => self.order_of(line.split_ascii_whitespace()),
+        }
+    }
+
+    fn order_of<'t>(&mut self, mut words: impl Iterator<Item = &'t str>) -> Result<Order, OrderError> {
         let fields = [(); 5].map(|()| words.next());
         let (pkgbase, revision, mod_revision, repository) = match fields {
             [
@@ -69,20 +75,28 @@ impl Reader {
                 Some(repository),
                 None,
             ] => {
-                let mod_revision = known(&mut self.revisions, mod_revision)?;
+                let mod_revision = self.known_revision(mod_revision)?;
                 (pkgbase, revision, mod_revision, repository)
             }
             [Some(pkgbase), Some(revision), Some(repository), None, None] => {
                 (pkgbase, revision, Revision::none(), repository)
             }
-            _ => return Err(OrderError::Fields(line.split_ascii_whitespace().count())),
+            _ => return Err(OrderError::Fields(fields.iter().flatten().count() + words.count())),
         };
         Ok(Order {
             pkgbase: pkgbase.parse()?,
-            revision: known(&mut self.revisions, revision)?,
+            revision: self.known_revision(revision)?,
             mod_revision,
-            repository: known(&mut self.repositories, repository)?,
+            repository: self.known_repository(repository)?,
         })
+    }
+
+    pub(crate) fn known_revision(&mut self, text: &str) -> Result<Revision, NameError> {
+        known(&mut self.revisions, text)
+    }
+
+    pub(crate) fn known_repository(&mut self, text: &str) -> Result<Repository, NameError> {
+        known(&mut self.repositories, text)
     }
 }
 
@@ -146,8 +160,9 @@ impl BuildList {
     /// Reads the text of a list. Empty lines are passed over; a second line of one pkgbase is a complaint.
     #[must_use]
     pub fn parse(text: &str) -> (Self, Vec<Complaint>) {
-        let mut seen = HashSet::new();
-        let mut lines: Vec<Line> = Vec::new();
+        // A line has a hundred bytes.
+        let mut seen = NameMap::with_capacity_and_hasher(text.len() / 90, Default::default());
+        let mut lines: Vec<Line> = Vec::with_capacity(text.len() / 90);
         let mut complaints = Vec::new();
         let mut reader = Reader::default();
         for (index, line) in text.lines().enumerate() {
@@ -156,7 +171,7 @@ impl BuildList {
                 continue;
             }
             let error = match reader.order(line) {
-                Ok(order) if seen.insert(order.pkgbase.clone()) => {
+                Ok(order) if seen.insert(order.pkgbase.clone(), ()).is_none() => {
                     lines.push(Line::Order(order));
                     continue;
                 }

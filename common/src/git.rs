@@ -130,6 +130,7 @@ pub struct GitRepository {
     path: PathBuf,
     url: Option<String>,
     opened: Mutex<Option<Opened>>,
+    kept: Mutex<Option<(Oid, Vec<Entry>)>>,
 }
 
 struct Opened(git2::Repository);
@@ -149,6 +150,7 @@ impl GitRepository {
             path,
             url,
             opened: Mutex::new(None),
+            kept: Mutex::new(None),
         }
     }
 
@@ -237,11 +239,40 @@ impl GitRepository {
         })
     }
 
+    /// Keeps the entries of one tree at hand for [`GitRepository::lookup`]: the top of a repository of a whole
+    /// distribution takes milliseconds to read.
+    ///
+    /// # Errors
+    /// There is no such tree, or it cannot be read.
+    pub fn keep_entries(&self, tree: Oid) -> Result<(), GitError> {
+        let entries = self.entries(tree)?;
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((tree, entries));
+        Ok(())
+    }
+
     /// The object at a path below a tree; `None` when there is none.
     ///
     /// # Errors
     /// The tree cannot be read.
     pub fn lookup(&self, tree: Oid, path: &str) -> Result<Option<Entry>, GitError> {
+        let (first, rest) = path
+            .split_once('/')
+            .map_or((path, None), |(first, rest)| (first, Some(rest)));
+        let found = match &*self.kept.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((kept, entries)) if *kept == tree => {
+                Some(entries.iter().find(|entry| entry.name == first.as_bytes()).cloned())
+            }
+            _ => None,
+        };
+        match (found, rest) {
+            (None, _) => self.look_up_in_tree(tree, path),
+            (Some(Some(entry)), Some(rest)) if entry.kind == EntryKind::Tree => self.look_up_in_tree(entry.id, rest),
+            (Some(found), None) => Ok(found),
+            (Some(_), Some(_)) => Ok(None),
+        }
+    }
+
+    fn look_up_in_tree(&self, tree: Oid, path: &str) -> Result<Option<Entry>, GitError> {
         self.read(&format!("{path} in tree {tree}"), |repository| {
             match repository.find_tree(tree)?.get_path(Path::new(path)) {
                 Ok(entry) => Ok(Some(read_entry(&entry))),
@@ -291,7 +322,12 @@ impl GitRepository {
         let mut opened: MutexGuard<'_, Option<Opened>> = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let repository = match opened.take() {
             Some(repository) => repository,
-            None => Opened(git2::Repository::open_bare(&self.path).map_err(error)?),
+            None => {
+                // git checks what it fetches, and each object carries a checksum of its compression; the SHA-1 of every
+                // object that is read would take as long as everything else.
+                git2::opts::strict_hash_verification(false);
+                Opened(git2::Repository::open_bare(&self.path).map_err(error)?)
+            }
         };
         let result = read(&repository.0).map_err(error);
         *opened = Some(repository);

@@ -58,8 +58,14 @@ pub struct Lock {
     file: File,
 }
 
-/// Pause between two attempts while waiting. flock(2) has no timeout, and a signal handler would be global state.
-const RETRY: Duration = Duration::from_millis(5);
+/// Shortest and longest pause between two attempts while waiting. flock(2) has no timeout, and a signal handler would be
+/// global state.
+const RETRY: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(25)];
+
+/// An eighth of the time waited so far: hundreds of processes that wait would else leave no time to the one that works.
+fn pause(waited: Duration) -> Duration {
+    (waited / 8).clamp(RETRY[0], RETRY[1])
+}
 
 impl Lock {
     /// Takes the lock at `path`, making the file where it is missing.
@@ -78,9 +84,10 @@ impl Lock {
             .truncate(false)
             .open(path)
             .map_err(io)?;
+        let begin = Instant::now();
         let deadline = match patience {
-            Patience::Never => Instant::now(),
-            Patience::Bounded(time) => Instant::now() + time,
+            Patience::Never => begin,
+            Patience::Bounded(time) => begin + time,
         };
         loop {
             let attempt = match mode {
@@ -99,7 +106,7 @@ impl Lock {
                         holder: holder(&mut file),
                     });
                 }
-                Err(_) => std::thread::sleep(RETRY),
+                Err(_) => std::thread::sleep(pause(begin.elapsed())),
             }
         }
         let lock = Self { file };

@@ -4,7 +4,9 @@
 //! into a file name, an argument vector or a line of a list without quoting. Copies share one text: a list of a whole
 //! distribution names each package many times.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -35,13 +37,25 @@ impl NameError {
     }
 }
 
+/// The bytes that a package name may have.
+const IN_PACKAGE_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        #[expect(clippy::cast_possible_truncation, reason = "it is below 128")]
+        let c = byte as u8;
+        table[byte] = c.is_ascii_alphanumeric() || matches!(c, b'@' | b'_' | b'+' | b'.' | b'-');
+        byte += 1;
+    }
+    table
+};
+
 /// makepkg's rule: ASCII `[A-Za-z0-9@_+][A-Za-z0-9@._+-]*`, at most [`MAX_PACKAGE_NAME`] bytes.
 fn is_package_name(text: &str) -> bool {
-    let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'@' | b'_' | b'+');
     let bytes = text.as_bytes();
     bytes.len() <= MAX_PACKAGE_NAME
-        && bytes.first().is_some_and(|c| plain(*c))
-        && bytes.iter().all(|c| plain(*c) || matches!(c, b'.' | b'-'))
+        && bytes.first().is_some_and(|c| !matches!(c, b'.' | b'-'))
+        && bytes.iter().all(|c| IN_PACKAGE_NAME[usize::from(*c)])
 }
 
 /// `[A-Za-z0-9_][A-Za-z0-9_-]*`, at most [`MAX_LABEL`] bytes.
@@ -168,6 +182,39 @@ name!(
     FileName, "file name", is_file_name,
     "a file name is at most 255 printable ASCII characters without blank and /"
 );
+
+/// A map from names that is looked into tens of thousands of times in one request.
+pub type NameMap<K, V> = HashMap<K, V, BuildHasherDefault<NameHasher>>;
+
+/// Hashes names fast. Not for what strangers send: it does not resist collisions that are made on purpose.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.write_u64(u64::from_le_bytes(*word));
+        }
+        for byte in rest {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    /// The end of a text, which needs no mark: a map has texts of one kind only.
+    fn write_u8(&mut self, _end: u8) {}
+
+    fn write_u64(&mut self, word: u64) {
+        // The multiplier of FxHash; the shift brings the mixed upper bits down.
+        let mixed = (self.0 ^ word).wrapping_mul(0xf135_7aea_2e62_a9c5);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        let mixed = self.0.wrapping_mul(0xf135_7aea_2e62_a9c5);
+        mixed ^ (mixed >> 32)
+    }
+}
 
 impl Revision {
     /// Forty zeros: the revision of a customization repository that does not exist.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::atomic::{self, FileError};
-use crate::build_list::{Order, OrderError};
+use crate::build_list::{Order, OrderError, Reader};
 
 /// What is known of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -102,15 +102,19 @@ pub fn order_id(order: &Order) -> String {
 /// # Errors
 /// A part is missing or breaks its rule.
 pub fn parse_order_id(text: &str) -> Result<Order, StateNameError> {
+    order_of_id(text, &mut Reader::default())
+}
+
+fn order_of_id(text: &str, reader: &mut Reader) -> Result<Order, StateNameError> {
     let mut parts = text.rsplitn(4, '.');
     let mut part = || parts.next().ok_or(StateNameError::Form);
     let (repository, mod_revision, revision, pkgbase) = (part()?, part()?, part()?, part()?);
     let name = |error| StateNameError::Order(OrderError::Name(error));
     Ok(Order {
         pkgbase: pkgbase.parse().map_err(name)?,
-        revision: revision.parse().map_err(name)?,
-        mod_revision: mod_revision.parse().map_err(name)?,
-        repository: repository.parse().map_err(name)?,
+        revision: reader.known_revision(revision).map_err(name)?,
+        mod_revision: reader.known_revision(mod_revision).map_err(name)?,
+        repository: reader.known_repository(repository).map_err(name)?,
     })
 }
 
@@ -118,13 +122,19 @@ impl FromStr for StateName {
     type Err = StateNameError;
 
     fn from_str(text: &str) -> Result<Self, StateNameError> {
+        Self::read(text, &mut Reader::default())
+    }
+}
+
+impl StateName {
+    fn read(text: &str, reader: &mut Reader) -> Result<Self, StateNameError> {
         let (order, state) = text.rsplit_once('.').ok_or(StateNameError::Form)?;
         let state = State::ALL
             .into_iter()
             .find(|known| known.as_str() == state)
             .ok_or_else(|| StateNameError::State(state.to_owned()))?;
         Ok(Self {
-            order: parse_order_id(order)?,
+            order: order_of_id(order, reader)?,
             state,
         })
     }
@@ -211,9 +221,10 @@ impl States {
     pub fn list(&self) -> Result<BTreeMap<Order, Vec<State>>, FileError> {
         let read = |source| FileError::at("read", &self.directory)(source);
         let mut states: BTreeMap<Order, Vec<State>> = BTreeMap::new();
+        let mut reader = Reader::default();
         for entry in std::fs::read_dir(&self.directory).map_err(read)? {
             let name = entry.map_err(read)?.file_name();
-            let parsed = name.to_str().and_then(|name| name.parse::<StateName>().ok());
+            let parsed = name.to_str().and_then(|name| StateName::read(name, &mut reader).ok());
             if let Some(StateName { order, state }) = parsed {
                 states.entry(order).or_default().push(state);
             }

@@ -1,11 +1,12 @@
 //! `get-assignment`: hands one order of the build list to a builder.
 //!
-//! With the build-list lock held: read list, graph, states and leases, choose ([`selection`]), record the lease, and
+//! List and graph are read first ([`basis`]). With the build-list lock held: read states and leases, choose ([`selection`]), record the lease, and
 //! only then print. Metadata that is not cached is evaluated without the lock, and the choice made again. A tool killed
 //! in between leaves a lease that the builder gets again when it asks again.
 //!
 //! Lock order: build-list, sanity-check (shared).
 
+mod basis;
 mod cli;
 mod patience;
 pub mod selection;
@@ -21,13 +22,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use common::assignment::{Answer, Assignment};
 use common::atomic;
-use common::build_graph::BuildGraph;
-use common::build_list::{BuildList, Order};
+use common::build_list::Order;
 use common::cli::{Messages, builder};
 use common::clock::Now;
 use common::config::{Config, Environment};
 use common::exit::Failure;
-use common::graph::{self, Packages};
 use common::journal::{Entry, Event};
 use common::lease::Lease;
 use common::lock::Patience;
@@ -39,6 +38,7 @@ use common::srcinfo::SrcInfo;
 use common::state::{State, order_id};
 use common::work_dir::{Hindrance, Scope, WorkDir};
 
+use crate::basis::Basis;
 pub use crate::cli::Cli;
 use crate::selection::{Choice, Request, choose, loop_breakers};
 use crate::standing::{LeaseClock, Situation, Standing};
@@ -182,7 +182,7 @@ enum Attempt {
     /// This order's metadata has to be evaluated first, without the lock.
     Evaluate(Order),
     /// build-graph does not know every order: it has to be derived first, without the lock.
-    Derive(Vec<Order>),
+    Derive,
 }
 
 impl<'a> Master<'a> {
@@ -200,7 +200,13 @@ impl<'a> Master<'a> {
     fn answer(&self, cli: &Cli, builder: &Builder) -> anyhow::Result<Outcome> {
         let metadata = Metadata::open(self.config, &self.work_dir)?;
         let mut passed_over = BTreeSet::new();
-        let mut derived = BuildGraph::default();
+        // Read without the lock, which others wait for; whether it still holds is seen with the lock.
+        let mut basis = Basis::default();
+        basis.read(&self.work_dir)?;
+        if let Some(order) = basis.first() {
+            // What goes wrong here goes wrong again where it counts.
+            drop(metadata.sources().prepare(order));
+        }
         loop {
             let locks = match self.work_dir.lock(Scope::BuildList, self.patience) {
                 Ok(locks) => locks,
@@ -217,11 +223,17 @@ impl<'a> Master<'a> {
                 limit: self.limit,
                 passed_over: &passed_over,
             };
-            match self.attempt(&request, &metadata, &derived, &now)? {
+            if !basis.still_holds(&self.work_dir) {
+                basis.read(&self.work_dir)?;
+            }
+            for complaint in basis.complaints.drain(..) {
+                self.messages.error(complaint);
+            }
+            match self.attempt(&request, &metadata, &mut basis, &now)? {
                 Attempt::Done(outcome) => return Ok(outcome),
-                Attempt::Derive(orders) => {
+                Attempt::Derive => {
                     drop(locks);
-                    derived = derive(&orders, &metadata);
+                    basis.derive(&metadata);
                 }
                 Attempt::Evaluate(order) => {
                     drop(locks);
@@ -240,20 +252,23 @@ impl<'a> Master<'a> {
         &self,
         request: &Request<'_>,
         metadata: &Metadata,
-        derived: &BuildGraph,
+        basis: &mut Basis,
         now: &Now,
     ) -> anyhow::Result<Attempt> {
         let clock = self.clock(now);
-        let list = self.list()?;
-        let Some(mut situation) = self.situation(&list, derived, &clock)? else {
-            return Ok(Attempt::Derive(list.orders().cloned().collect()));
+        let Some(situation) = &mut basis.situation else {
+            return Ok(Attempt::Derive);
         };
-        let mut choice = choose(&situation, request, &clock);
+        situation.read_facts(&self.work_dir, &clock)?;
+        for complaint in &situation.complaints {
+            self.messages.error(complaint);
+        }
+        let mut choice = choose(situation, request, &clock);
         let is_broken = |order| situation.standing(order).is_some_and(Standing::is_broken);
         if matches!(&choice, Choice::Fresh(order) if is_broken(order)) {
             // It is the turn of those that failed, and only now it counts when.
             situation.read_histories(&self.work_dir.states())?;
-            choice = choose(&situation, request, &clock);
+            choice = choose(situation, request, &clock);
         }
         let (order, lease) = match choice {
             Choice::Nothing => return Ok(Attempt::Done(Outcome::Nothing)),
@@ -292,11 +307,12 @@ impl<'a> Master<'a> {
         if !is_again {
             self.note(request.builder, &lease, now);
         }
-        self.record(request.builder, &lease, &situation, now)?;
-        Ok(Attempt::Done(Outcome::Assigned(Answer {
+        self.record(request.builder, &lease, situation, now)?;
+        let answer = Answer {
             assignment: lease.assignment,
             files,
-        })))
+        };
+        Ok(Attempt::Done(Outcome::Assigned(answer)))
     }
 
     fn clock<'n>(&self, now: &'n Now) -> LeaseClock<'n> {
@@ -304,36 +320,6 @@ impl<'a> Master<'a> {
             now,
             lease_seconds: self.lease_seconds,
         }
-    }
-
-    fn list(&self) -> anyhow::Result<BuildList> {
-        let (list, complaints) = BuildList::read(&self.work_dir.build_list())?;
-        for complaint in complaints {
-            self.messages.error(complaint);
-        }
-        Ok(list)
-    }
-
-    /// Where all orders stand by the graph in the state directory, or, where it is lost or does not know an order, by the
-    /// derived one; `None` when that does not know it either.
-    fn situation(
-        &self,
-        list: &BuildList,
-        derived: &BuildGraph,
-        clock: &LeaseClock<'_>,
-    ) -> anyhow::Result<Option<Situation>> {
-        let (graph, complaints) = BuildGraph::read(&self.work_dir.build_graph())?.unwrap_or_default();
-        for complaint in complaints {
-            self.messages.error(complaint);
-        }
-        let situation = match Situation::read(&self.work_dir, list, &graph, clock)? {
-            Some(situation) => Some(situation),
-            None => Situation::read(&self.work_dir, list, derived, clock)?,
-        };
-        for complaint in situation.iter().flat_map(|situation| &situation.complaints) {
-            self.messages.error(complaint);
-        }
-        Ok(situation)
     }
 
     fn expected_files(&self, srcinfo: &SrcInfo, sub_pkgrel: u32) -> anyhow::Result<Vec<FileName>> {
@@ -404,18 +390,18 @@ impl<'a> Master<'a> {
 
     /// Prints `pkgbase: standing` for every order, or for one. Reads without a lock: every file is whole at any time.
     fn explain(&self, only: Option<&PkgBase>, stdout: &mut dyn Write) -> anyhow::Result<()> {
-        let list = self.list()?;
+        let mut basis = Basis::default();
+        basis.read(&self.work_dir)?;
+        if basis.situation.is_none() {
+            basis.derive(&Metadata::open(self.config, &self.work_dir)?);
+        }
+        // A derived graph knows every order that it was derived from.
+        let mut situation = basis.situation.unwrap_or_default();
         let now = Now::read();
-        let clock = self.clock(&now);
-        let mut situation = match self.situation(&list, &BuildGraph::default(), &clock)? {
-            Some(situation) => situation,
-            None => {
-                let orders: Vec<Order> = list.orders().cloned().collect();
-                let derived = derive(&orders, &Metadata::open(self.config, &self.work_dir)?);
-                // A derived graph knows every order that it was derived from.
-                Situation::read(&self.work_dir, &list, &derived, &clock)?.unwrap_or_default()
-            }
-        };
+        situation.read_facts(&self.work_dir, &self.clock(&now))?;
+        for complaint in basis.complaints.iter().chain(&situation.complaints) {
+            self.messages.error(complaint);
+        }
         situation.read_histories(&self.work_dir.states())?;
         for ((order, standing), breaker) in situation.orders.iter().zip(loop_breakers(&situation)) {
             if only.is_none_or(|pkgbase| order.pkgbase == *pkgbase) {
@@ -428,11 +414,4 @@ impl<'a> Master<'a> {
         }
         Ok(stdout.flush()?)
     }
-}
-
-/// The graph out of the orders' metadata. An order without any has no needs here; it will not be handed out either.
-fn derive(orders: &[Order], metadata: &Metadata) -> BuildGraph {
-    let known = metadata.srcinfos(orders);
-    let packages = Packages::new(known.iter().map(|(pkgbase, info)| (pkgbase, info.as_ref().ok())));
-    graph::plan(&packages, known.keys()).graph
 }

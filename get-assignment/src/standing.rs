@@ -1,6 +1,6 @@
 //! Where each order on the build list stands: what is known of it, gathered with the build-list lock held.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use common::atomic::{self, FileError};
@@ -8,7 +8,7 @@ use common::build_graph::{BuildGraph, Force, Kind};
 use common::build_list::{BuildList, Order};
 use common::clock::Now;
 use common::lease::Lease;
-use common::names::{Builder, PkgBase};
+use common::names::{Builder, NameMap, PkgBase};
 use common::state::{State, States};
 use common::work_dir::WorkDir;
 
@@ -88,80 +88,83 @@ pub struct Situation {
     pub complaints: Vec<String>,
     /// Every recorded fact, also of orders that are not on the list.
     pub facts: BTreeMap<Order, Vec<State>>,
+    /// Where in `orders` each package is; filled by [`Situation::of`].
+    pub places: NameMap<PkgBase, usize>,
 }
 
 impl Situation {
-    /// Reads the state directory; `None` when the graph does not know every order. Reasons of blocks are empty and a
-    /// failed order has one failure without a time, until [`Situation::read_histories`].
-    ///
-    /// # Errors
-    /// A file of it cannot be read.
-    pub fn read(
-        work_dir: &WorkDir,
-        list: &BuildList,
-        graph: &BuildGraph,
-        clock: &LeaseClock<'_>,
-    ) -> Result<Option<Self>, FileError> {
+    /// The orders with what they wait for; `None` when the graph does not know every order.
+    #[must_use]
+    pub fn of(list: &BuildList, graph: &BuildGraph) -> Option<Self> {
         let mut orders: Vec<(Order, Standing)> = list
             .orders()
             .map(|order| (order.clone(), Standing::default()))
             .collect();
-        let places: HashMap<&str, usize> = list
-            .orders()
-            .enumerate()
-            .map(|(place, order)| (order.pkgbase.as_str(), place))
-            .collect();
+        let mut places = NameMap::with_capacity_and_hasher(orders.len(), Default::default());
+        places.extend(
+            orders
+                .iter()
+                .enumerate()
+                .map(|(place, (order, _))| (order.pkgbase.clone(), place)),
+        );
         let mut known = 0;
         for (pkgbase, edges) in graph.orders() {
-            let Some(place) = places.get(pkgbase.as_str()) else {
+            let Some(place) = places.get(pkgbase) else {
                 continue;
             };
             known += 1;
             orders[*place].1.waits_for = edges
                 .iter()
-                .filter(|edge| edge.force == Force::Firm && places.contains_key(edge.needs.as_str()))
+                .filter(|edge| edge.force == Force::Firm && places.contains_key(&edge.needs))
                 .map(|edge| (edge.kind, edge.needs.clone()))
                 .collect();
         }
-        if known < orders.len() {
-            return Ok(None);
+        (known == orders.len()).then(|| Self {
+            orders,
+            places,
+            ..Self::default()
+        })
+    }
+
+    /// Reads the state directory. Reasons of blocks are empty and a failed order has one failure without a time, until
+    /// [`Situation::read_histories`].
+    ///
+    /// # Errors
+    /// A file of it cannot be read.
+    pub fn read_facts(&mut self, work_dir: &WorkDir, clock: &LeaseClock<'_>) -> Result<(), FileError> {
+        self.facts = work_dir.states().list()?;
+        for (_, standing) in &mut self.orders {
+            *standing = Standing {
+                waits_for: std::mem::take(&mut standing.waits_for),
+                ..Standing::default()
+            };
         }
         let mut complaints = Vec::new();
         for (pkgbase, priority) in priorities(work_dir, &mut complaints)? {
-            if let Some(place) = places.get(pkgbase.as_str()) {
-                orders[*place].1.priority = priority;
+            if let Some(place) = self.places.get(&pkgbase) {
+                self.orders[*place].1.priority = priority;
             }
         }
-        let mut leases = BTreeMap::new();
+        self.leases.clear();
         for (builder, file) in work_dir.leases().files()? {
-            leases.insert(builder, file.leases);
+            self.leases.insert(builder, file.leases);
             complaints.extend(file.complaints);
         }
-        let mut situation = Self {
-            orders,
-            leases,
-            complaints,
-            facts: work_dir.states().list()?,
-        };
-        let place_of = |orders: &[(Order, Standing)], order: &Order| {
-            let place = places.get(order.pkgbase.as_str()).copied();
-            place.filter(|place| orders[*place].0 == *order)
-        };
-        for (builder, held) in &situation.leases {
+        self.complaints = complaints;
+        for (builder, held) in &self.leases {
             for lease in held.iter().filter(|lease| clock.is_live(lease)) {
-                if let Some(place) = place_of(&situation.orders, &lease.assignment.order) {
-                    situation.orders[place].1.leased_to.insert(builder.clone());
+                if let Some(standing) = standing_at(&mut self.orders, &self.places, &lease.assignment.order) {
+                    standing.leased_to.insert(builder.clone());
                 }
             }
         }
-        for (order, states) in &situation.facts {
-            if let Some(place) = place_of(&situation.orders, order) {
-                let standing = &mut situation.orders[place].1;
+        for (order, states) in &self.facts {
+            if let Some(standing) = standing_at(&mut self.orders, &self.places, order) {
                 standing.blocked = states.contains(&State::Blocked).then(String::new);
                 standing.failures = usize::from(states.contains(&State::Broken));
             }
         }
-        Ok(Some(situation))
+        Ok(())
     }
 
     /// Reads why orders are blocked, and when and how often they failed.
@@ -188,6 +191,15 @@ impl Situation {
             .find(|(other, _)| other == order)
             .map(|(_, standing)| standing)
     }
+}
+
+fn standing_at<'o>(
+    orders: &'o mut [(Order, Standing)],
+    places: &NameMap<PkgBase, usize>,
+    order: &Order,
+) -> Option<&'o mut Standing> {
+    let (found, standing) = orders.get_mut(*places.get(&order.pkgbase)?)?;
+    (*found == *order).then_some(standing)
 }
 
 /// What tells live leases from expired ones.

@@ -88,6 +88,15 @@ impl Port {
         Some(git.args(["diff", "--name-status", &self.commits.0, &self.commits.1]))
     }
 
+    /// Ends all leases, so that no more builders have one than ask.
+    pub(super) fn forget_builders(&self) -> anyhow::Result<()> {
+        let builders = self.directory.join("master/builders");
+        for entry in fs::read_dir(&builders).with_context(|| format!("cannot read {}", builders.display()))? {
+            atomic::remove(&entry?.path())?;
+        }
+        Ok(())
+    }
+
     /// A fresh upload of logs, each with a name of its own as builders give it.
     pub(super) fn logs(&self) -> anyhow::Result<PathBuf> {
         let number = self.logs.get();
