@@ -120,12 +120,7 @@ impl Build<'_, '_> {
 
     /// Fetches, verifies, extracts and prepares sources. The cache is ours until it is dropped.
     fn make_sources_ready(&mut self, pkgbase: &PkgBase) -> Result<Option<SourceCache>> {
-        let below = self
-            .task
-            .srcdest
-            .clone()
-            .unwrap_or_else(|| self.session.layout.sources());
-        let cache = match SourceCache::borrow(&below, pkgbase) {
+        let cache = match SourceCache::borrow(&self.session.layout.sources(), pkgbase) {
             Ok(cache) => cache,
             Err(error) => {
                 self.session.messages.error(format_args!("warning: {error:#}"));

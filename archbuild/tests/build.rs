@@ -213,8 +213,9 @@ fn sources_that_are_there_already_are_used() {
     place.write("sources/known.txt", "known\n");
     place.build("nothing", &[]).expect(3);
     let sources = place.path("sources");
-    // The account that builds for root has to reach it.
+    // The account that builds for root has to reach it, and could write to it: nothing may.
     must(Command::new("chmod").arg("755").arg(place.path("")));
+    must(Command::new("chmod").arg("777").arg(&sources));
     place.configure(&format!("srcdest='{}'\n", sources.display()));
     place.build("nothing", &[]).expect(0);
     assert_eq!(names(&place, "sources"), ["known.txt"]);

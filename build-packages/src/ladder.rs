@@ -8,7 +8,7 @@ use common::build_list::Order;
 use common::cli::Messages;
 use common::config::Config;
 use common::metadata::Metadata;
-use common::source::{Sources, SubPkgrel, SubRelease};
+use common::source::{SourceError, Sources, SubPkgrel, SubRelease};
 use common::work_dir::WorkDir;
 
 use crate::attempt::{self, Attempt, Class, Places};
@@ -64,7 +64,16 @@ impl Ladder<'_> {
             if !attempt::is_worth_trying(straw, last) {
                 continue;
             }
-            let class = self.pull(straw, &sources, &mut number)?;
+            let class = match self.pull(straw, &sources, &mut number) {
+                Ok(class) => class,
+                // No straw repairs what the package itself must not hold, and no other builder fares better.
+                Err(error) if is_of_content(&error) => {
+                    self.messages.error(format_args!("{pkgbase}: {error:#}"));
+                    note_in_logs(&self.places.logs, number, &format!("{error:#}"))?;
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
             self.messages
                 .note(format_args!("{pkgbase}: {} with {straw}", class.as_str()));
             last = Some(class);
@@ -166,8 +175,16 @@ impl Ladder<'_> {
     }
 }
 
-/// Adds a log that says why a build that ended well counts as failed.
+/// Whether the package's own files are at fault, and not this machine.
+fn is_of_content(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(SourceError::Refused { .. } | SourceError::NoPkgbuild(_))
+    )
+}
+
+/// Adds a log of what the build command cannot say: why a build that ended well counts as failed, or was never begun.
 fn note_in_logs(directory: &Path, number: usize, message: &str) -> anyhow::Result<()> {
-    let path = directory.join(format!("{number}.products.build-log"));
+    let path = directory.join(format!("{number}.note.build-log"));
     Ok(common::atomic::write(&path, format!("==> {message}\n").as_bytes())?)
 }

@@ -20,6 +20,11 @@ const PASSED_ON: &[&str] = &[
     "XDG_CONFIG_HOME",
     "TMPDIR",
     "PACKAGER",
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
 ];
 
 /// How the master is reached.

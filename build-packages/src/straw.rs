@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The page's ladder: plain, clean, with the source archive, and that clean.
+/// The ladder where none is configured: plain, clean, with the source archive, and that clean.
 pub const DEFAULT_LADDER: &str = ": :clean_chroot: :mirrored_source: :mirrored_source:clean_chroot:";
 
 /// One thing that is done differently.

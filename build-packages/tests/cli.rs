@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use common::process::Command;
-use testkit::packaging::{FILE, Remote};
+use testkit::packaging::{FILE, LINK, Remote};
 use testkit::tool::{Ended, Tool, must};
 
 /// Answers as the files beside it say: `answers/<tool>` has one exit code a line, the last one stays. Keeps what it was
@@ -157,6 +157,24 @@ fn a_build_that_ends_well_without_the_expected_package_is_a_failure() {
     let ended = site.run(&[]).expect(0);
     assert!(ended.stderr.contains("did not make a-1-1.0-any"), "{ended:?}");
     assert!(site.read("calls").trim_end().ends_with(" ERROR"));
+}
+
+#[test]
+fn a_package_with_files_that_lead_out_of_its_directory_is_a_failure_of_the_package() {
+    let mut site = Site::new(GOOD);
+    let remote = Remote::new(&site.path("hostile.git"));
+    let files = [
+        ("a/repos/core-any/PKGBUILD", FILE, "pkgname=a\n"),
+        ("a/repos/core-any/fix.patch", LINK, "/etc/passwd"),
+    ];
+    site.revision = remote.commit(&files).to_string();
+    std::fs::remove_dir_all(site.path("packages.git")).unwrap();
+    std::fs::rename(site.path("hostile.git"), site.path("packages.git")).unwrap();
+    site.write("assignment", &format!("{} 0\na-1-1.0-any.pkg.tar.zst\n", site.order()));
+    let ended = site.run(&[]).expect(0);
+    assert!(ended.stderr.contains("fix.patch"), "{ended:?}");
+    assert!(site.read("calls").trim_end().ends_with(" ERROR"));
+    assert_eq!(site.uploaded(0).len(), 1, "with a log that says why");
 }
 
 #[test]

@@ -25,6 +25,8 @@ use common::process::{Command, sibling};
 
 use crate::request::{Request, parse};
 
+/// The variable in which sshd passes on what the builder sent.
+const COMMAND: &str = "SSH_ORIGINAL_COMMAND";
 /// PATH of a tool where sshd sets none.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -53,12 +55,21 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
         Err(code) => return code,
     };
     let messages = Messages::new("builder-gate", &cli.common);
-    let environment = cli::environment();
+    let mut environment = cli::environment();
+    // What is not UTF-8 is refused and logged, and not taken for no command at all.
+    if let Some(command) = std::env::var_os(COMMAND) {
+        environment.insert(COMMAND.to_owned(), command.to_string_lossy().into_owned());
+    }
     let config = match cli::load_config(&cli.common, &environment, &messages) {
         Ok(config) => config,
         Err(error) => {
+            let is_of_the_operator = error.is_of_the_operator();
             messages.error(error);
-            return Failure::Config.into();
+            return if is_of_the_operator {
+                Failure::Config.into()
+            } else {
+                ExitCode::from(1)
+            };
         }
     };
     match admit(&config, &environment, &cli.name, &messages) {
@@ -81,7 +92,7 @@ fn admit(
     builder: &Builder,
     messages: &Messages,
 ) -> Result<Request, request::Refusal> {
-    let command = environment.get("SSH_ORIGINAL_COMMAND").map_or("", String::as_str);
+    let command = environment.get(COMMAND).map_or("", String::as_str);
     let request = parse(command);
     let logged = match &request {
         Ok(_) => command.to_owned(),

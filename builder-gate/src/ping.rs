@@ -69,7 +69,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
     };
     let outcome = cli::load_config(&cli.common, &environment, &messages)
         .map_err(anyhow::Error::from)
-        .and_then(|config| run(&config, &builder, &cli.phase, &Now::read()));
+        .and_then(|config| run(&config, &builder, &cli.phase, &messages));
     match outcome {
         Ok(Outcome::GoOn) => ExitCode::SUCCESS,
         Ok(Outcome::Abort) => {
@@ -77,7 +77,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
             ExitCode::from(2)
         }
         Err(error) => {
-            messages.error(format_args!("{error:#}"));
+            messages.error(common::cli::sentence(error.chain()));
             ExitCode::SUCCESS
         }
     }
@@ -87,13 +87,18 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
 ///
 /// # Errors
 /// The master is in trouble; the builder goes on.
-pub fn run(config: &Config, builder: &Builder, phase: &str, now: &Now) -> anyhow::Result<Outcome> {
+pub fn run(config: &Config, builder: &Builder, phase: &str, messages: &Messages) -> anyhow::Result<Outcome> {
+    let now = Now::read();
     let work_dir = WorkDir::open(config)?;
     let patience = Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 10)?));
     let _locks = work_dir.lock(Scope::BuildList, patience)?;
     let (list, _) = BuildList::read(&work_dir.build_list())?;
     let leases = work_dir.leases();
-    let mut held = leases.of(builder)?;
+    let file = leases.read(builder)?;
+    for complaint in file.complaints {
+        messages.error(complaint);
+    }
+    let mut held = file.leases;
     held.retain(|lease| list.orders().any(|order| *order == lease.assignment.order));
     if held.is_empty() {
         return Ok(Outcome::Abort);

@@ -41,7 +41,7 @@ impl Master {
         common::atomic::write(&self.path(name), text.as_bytes()).unwrap();
     }
 
-    fn ask(&self, command: &str) -> Ended {
+    fn ask(&self, command: impl AsRef<std::ffi::OsStr>) -> Ended {
         Tool::at(&self.path("builder-gate"))
             .args([
                 "--config".as_ref(),
@@ -91,6 +91,7 @@ fn scenario_68_what_is_not_of_the_grammar_is_42_and_runs_nothing() {
         format!("get-assignment foo;touch {}", canary.display()),
         format!("get-assignment $(touch {})", canary.display()),
         format!("get-assignment x\ntouch {}", canary.display()),
+        "get-assignment \nid -un".to_owned(),
         "rm -rf".to_owned(),
         "get-assignment --config /etc/passwd".to_owned(),
         String::new(),
@@ -104,8 +105,28 @@ fn scenario_68_what_is_not_of_the_grammar_is_42_and_runs_nothing() {
     }
     assert!(!canary.exists());
     let log = std::fs::read_to_string(master.path("work/ssh-log")).unwrap();
-    assert_eq!(log.lines().count(), 6, "{log}");
+    assert_eq!(log.lines().count(), 7, "{log}");
     assert!(log.lines().all(|line| line.contains(" eurobuild3 ")), "{log}");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused_and_logged() {
+    let master = Master::new();
+    let command = std::os::unix::ffi::OsStrExt::from_bytes(b"get-assignment \xff\xfe");
+    let command: &std::ffi::OsStr = command;
+    let ended = master.ask(command).expect(42);
+    assert!(ended.stderr.contains("characters"), "{ended:?}");
+    let log = std::fs::read_to_string(master.path("work/ssh-log")).unwrap();
+    assert!(log.contains(" eurobuild3 get-assignment "), "{log}");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nobody() {
+    let master = Master::new();
+    std::fs::create_dir(master.path("work/ssh-log")).unwrap();
+    let ended = master.ask("get-assignment zlib").expect(3);
+    assert!(ended.stderr.contains("ssh-log"), "{ended:?}");
+    master.ask("id").expect(42);
 }
 
 #[test]

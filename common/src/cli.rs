@@ -140,6 +140,21 @@ impl Messages {
     }
 }
 
+/// An error and its causes as one sentence; a cause that the words before it name already is left out. Give it the whole
+/// chain.
+#[must_use]
+pub fn sentence<'a>(causes: impl IntoIterator<Item = &'a (dyn std::error::Error + 'static)>) -> String {
+    let mut said = String::new();
+    for cause in causes.into_iter().map(ToString::to_string) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
+}
+
 /// Untrusted text on one line, without what a terminal would act on.
 #[must_use]
 pub fn one_line(text: &str) -> String {
@@ -164,6 +179,14 @@ pub fn load_config(args: &CommonArgs, environment: &Environment, messages: &Mess
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let inner = std::io::Error::other("no space");
+        let error = crate::atomic::FileError::at("write", "/x")(inner);
+        let causes = [&error as &(dyn std::error::Error + 'static), &error.source];
+        assert_eq!(sentence(causes), "cannot write /x: no space");
+    }
 
     #[test]
     fn untrusted_text_cannot_move_the_cursor_or_begin_a_line() {

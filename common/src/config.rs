@@ -124,6 +124,22 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// Whether the operator has to mend it: not when the machine cannot read the file now, because of too many open
+    /// files or a broken disk.
+    #[must_use]
+    pub fn is_of_the_operator(&self) -> bool {
+        use std::io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+        match self {
+            Self::Read { source, .. } => matches!(
+                source.kind(),
+                NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidData
+            ),
+            _ => true,
+        }
+    }
+}
+
 /// The keys and values in force.
 #[derive(Debug, Clone, Default)]
 pub struct Config {

@@ -49,11 +49,12 @@ impl From<Failure> for ExitCode {
 }
 
 /// Whether one of the causes of an error is that the configuration is missing or wrong, so that it ends with 78. Give
-/// it the whole chain: errors of modules that hold a configuration error of their own are looked into.
+/// it the whole chain: errors of modules that hold a configuration error of their own are looked into. That the machine
+/// cannot read it now (too many open files, a broken disk) is no such cause.
 #[must_use]
 pub fn is_of_configuration<'a>(causes: impl IntoIterator<Item = &'a (dyn Error + 'static)>) -> bool {
     causes.into_iter().any(|cause| {
-        cause.is::<ConfigError>()
+        cause.downcast_ref().is_some_and(ConfigError::is_of_the_operator)
             || cause.is::<AccountError>()
             || matches!(cause.downcast_ref(), Some(WorkDirError::Config(_)))
             || matches!(cause.downcast_ref(), Some(SourceError::Config(_)))

@@ -1,31 +1,18 @@
-//! Bare clones of git repositories: fetched by the `git` program, read in process.
+//! Bare clones of git repositories: fetched by the `git` program (module `fetch`), read in process.
 //!
-//! Fetching takes the remote's default branch into the branch that HEAD of the clone names, and nothing else: no tags,
-//! no hooks, no submodules, no configuration but the clone's own, only https, ssh, git and local paths, and a time
-//! limit. A clone appears complete or not at all. Reading never runs a program.
+//! Reading never runs a program and never reaches the network.
+
+mod fetch;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
 
-use git2::{ErrorCode, ObjectType, Oid};
+use git2::{ErrorClass, ErrorCode, ObjectType, Oid};
 use thiserror::Error;
 
-use crate::atomic::{self, FileError};
-use crate::lock::{Lock, LockError, Mode, Patience};
+use crate::atomic::FileError;
+use crate::lock::LockError;
 use crate::names::{NameError, Repository, Revision};
-use crate::process::Command;
-
-/// Protocols that a fetch may use.
-const PROTOCOLS: &str = "https:ssh:git:file";
-/// How long one fetch may take; the first one of a large repository takes minutes.
-const FETCH_LIMIT: Duration = Duration::from_secs(3600);
-/// How long to wait for somebody who fetches into the same clone.
-const FETCH_PATIENCE: Duration = Duration::from_secs(600);
-/// A lock file of git's that is older than this was left by one that was killed.
-const STALE: Duration = Duration::from_secs(2);
-/// The branch of a fresh clone; which branch of the remote it follows is the remote's choice.
-const BRANCH: &str = "master";
 
 /// A git repository that cannot be fetched or read.
 #[derive(Debug, Error)]
@@ -179,62 +166,6 @@ impl GitRepository {
         &self.path
     }
 
-    /// Brings the clone up to date with the remote's default branch, and makes it first where it is missing. A clone
-    /// without an address, neither configured nor of its own, is as new as it gets.
-    ///
-    /// # Errors
-    /// The remote cannot be reached or has no default branch, or the clone cannot be written.
-    pub fn fetch(&self) -> Result<(), GitError> {
-        let file = |source| GitError::File {
-            name: self.name.clone(),
-            source,
-        };
-        let origin = match (&self.url, self.path.exists()) {
-            (Some(url), _) => Some(url.clone()),
-            (None, true) => self.origin()?,
-            (None, false) => {
-                return Err(GitError::Missing {
-                    name: self.name.clone(),
-                    path: self.path.clone(),
-                });
-            }
-        };
-        let Some(url) = origin else {
-            return Ok(());
-        };
-        let parent = self.path.parent().unwrap_or(Path::new("/"));
-        atomic::create_directory(parent).map_err(file)?;
-        let lock = parent.join(format!(".{}.fetch-lock", self.name));
-        let patience = Patience::Bounded(FETCH_PATIENCE);
-        let _held = Lock::acquire(&lock, Mode::Exclusive, patience).map_err(|source| GitError::Lock {
-            name: self.name.clone(),
-            source,
-        })?;
-        if self.path.exists() {
-            let branch = self.branch()?;
-            for left in [
-                format!("{branch}.lock"),
-                "packed-refs.lock".to_owned(),
-                "HEAD.lock".to_owned(),
-            ] {
-                remove_left_lock(&self.path.join(left)).map_err(file)?;
-            }
-            return self.fetch_into(&self.path, &url, &branch);
-        }
-        atomic::sweep(parent, 2 * FETCH_LIMIT);
-        let fresh = tempfile::Builder::new()
-            .prefix(atomic::TEMPORARY_PREFIX)
-            .tempdir_in(parent)
-            .map_err(FileError::at("make a directory in", parent))
-            .map_err(file)?;
-        let clone = fresh.path().join("clone.git");
-        let branch = format!("--initial-branch={BRANCH}");
-        let init = ["init", "--quiet", "--bare", "--template=", &branch, "--"];
-        self.run(git_command().args(init).arg(&clone), None)?;
-        self.fetch_into(&clone, &url, &format!("refs/heads/{BRANCH}"))?;
-        atomic::rename(&clone, &self.path).map_err(file)
-    }
-
     /// The commit at the head of the default branch.
     ///
     /// # Errors
@@ -243,10 +174,7 @@ impl GitRepository {
         let commit = self.read("the head", |repository| {
             repository.head()?.peel_to_commit().map(|commit| commit.id())
         })?;
-        commit.to_string().parse().map_err(|source| GitError::Name {
-            name: self.name.clone(),
-            source,
-        })
+        self.revision(commit)
     }
 
     /// The tree of a commit; `None` when the clone has no such commit.
@@ -262,6 +190,27 @@ impl GitRepository {
                 Err(error) => Err(error),
             }
         })
+    }
+
+    /// The youngest commit of the default branch's own history (first parents) that is not younger than a Unix time;
+    /// `None` when there is none.
+    ///
+    /// # Errors
+    /// The clone is missing, unreadable or empty.
+    pub fn last_before(&self, unix: u64) -> Result<Option<Revision>, GitError> {
+        let found = self.read("the history", |repository| {
+            let mut commit = repository.head()?.peel_to_commit()?;
+            let is_younger =
+                |commit: &git2::Commit<'_>| u64::try_from(commit.time().seconds()).is_ok_and(|seconds| seconds > unix);
+            while is_younger(&commit) {
+                if commit.parent_count() == 0 {
+                    return Ok(None);
+                }
+                commit = commit.parent(0)?;
+            }
+            Ok(Some(commit.id()))
+        })?;
+        found.map(|commit| self.revision(commit)).transpose()
     }
 
     /// When a commit was made, Unix time; `None` when it is unknown here.
@@ -327,7 +276,8 @@ impl GitRepository {
         self.read(&format!("{path} in tree {tree}"), |repository| {
             match repository.find_tree(tree)?.get_path(Path::new(path)) {
                 Ok(entry) => Ok(Some(read_entry(&entry))),
-                Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+                // An object that is missing, or cannot be opened, is not found either, and no path that is not there.
+                Err(error) if error.code() == ErrorCode::NotFound && error.class() == ErrorClass::Tree => Ok(None),
                 Err(error) => Err(error),
             }
         })
@@ -349,6 +299,13 @@ impl GitRepository {
             });
         }
         self.read(&what, |repository| Ok(repository.find_blob(id)?.content().to_vec()))
+    }
+
+    fn revision(&self, commit: Oid) -> Result<Revision, GitError> {
+        commit.to_string().parse().map_err(|source| GitError::Name {
+            name: self.name.clone(),
+            source,
+        })
     }
 
     fn read<T>(
@@ -376,94 +333,6 @@ impl GitRepository {
         *opened = Some(repository);
         result
     }
-
-    fn origin(&self) -> Result<Option<String>, GitError> {
-        self.read("the remote", |repository| match repository.find_remote("origin") {
-            Ok(remote) => Ok(remote.url().ok().map(str::to_owned)),
-            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
-            Err(error) => Err(error),
-        })
-    }
-
-    /// The branch that HEAD names, `refs/heads/…`, whether it has a commit or not.
-    fn branch(&self) -> Result<String, GitError> {
-        self.read("HEAD", |repository| {
-            let head = repository.find_reference("HEAD")?;
-            Ok(head.symbolic_target().ok().flatten().map(str::to_owned))
-        })
-        .map(|target| target.unwrap_or_else(|| format!("refs/heads/{BRANCH}")))
-    }
-
-    fn fetch_into(&self, clone: &Path, url: &str, branch: &str) -> Result<(), GitError> {
-        let refspec = format!("+HEAD:{branch}");
-        let arguments = [
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--no-recurse-submodules",
-            "--no-write-fetch-head",
-        ];
-        let command = git_command()
-            .arg(format!("--git-dir={}", clone.display()))
-            .args(arguments)
-            .args(["--", url, &refspec]);
-        self.run(command, Some(url))
-    }
-
-    fn run(&self, command: Command, url: Option<&str>) -> Result<(), GitError> {
-        let reason = match command.wait() {
-            Ok(finished) if finished.status.success() => return Ok(()),
-            Ok(finished) => complaint(&String::from_utf8_lossy(&finished.stderr)),
-            Err(error) => error.cause.to_string(),
-        };
-        Err(GitError::Fetch {
-            name: self.name.clone(),
-            url: url.map(str::to_owned),
-            reason,
-        })
-    }
-}
-
-/// `git` without anything of the caller's environment and configuration in it.
-fn git_command() -> Command {
-    Command::new("git")
-        .timeout(FETCH_LIMIT)
-        .env("GIT_ALLOW_PROTOCOL", PROTOCOLS)
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
-        .args(["-c", "core.hooksPath=/dev/null"])
-        .args(["-c", "core.fsmonitor=false"])
-        // Housekeeping in the foreground: nothing is left running.
-        .args(["-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false"])
-}
-
-/// Removes a lock that a killed git left: git holds it for an instant, and nobody else may fetch while we do.
-fn remove_left_lock(path: &Path) -> Result<(), FileError> {
-    let is_young = || {
-        let modified = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-        modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age < STALE))
-    };
-    while is_young() {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    atomic::remove(path)
-}
-
-/// The line of git's messages that says what happened: the first of an error, not the advice that follows.
-fn complaint(stderr: &str) -> String {
-    let is_error = |line: &&str| {
-        ["fatal: ", "error: ", "ssh: "]
-            .iter()
-            .any(|sign| line.starts_with(sign))
-    };
-    let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-    let first = lines.clone().find(is_error).or_else(|| lines.next_back());
-    first.map_or_else(
-        || "git failed without a word".to_owned(),
-        |line| line.trim_start_matches("fatal: ").to_owned(),
-    )
 }
 
 fn read_entry(entry: &git2::TreeEntry<'_>) -> Entry {

@@ -97,6 +97,16 @@ impl FromStr for Lease {
     }
 }
 
+/// What the file of one builder says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeaseFile {
+    /// Its leases, in the order in which they were handed out.
+    pub leases: Vec<Lease>,
+    /// What is wrong with its other lines, with their numbers.
+    pub complaints: Vec<String>,
+    junk: Vec<String>,
+}
+
 /// The directory of leases.
 #[derive(Debug, Clone)]
 pub struct Leases {
@@ -121,8 +131,7 @@ impl Leases {
     /// # Errors
     /// The file cannot be read.
     pub fn of(&self, builder: &Builder) -> Result<Vec<Lease>, FileError> {
-        let text = atomic::read_text(&self.directory.join(builder))?.unwrap_or_default();
-        Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+        Ok(self.read(builder)?.leases)
     }
 
     /// The leases of all builders.
@@ -130,24 +139,57 @@ impl Leases {
     /// # Errors
     /// The directory or a file of it cannot be read.
     pub fn all(&self) -> Result<BTreeMap<Builder, Vec<Lease>>, FileError> {
+        let files = self.files()?.into_iter();
+        Ok(files.map(|(builder, file)| (builder, file.leases)).collect())
+    }
+
+    /// The files of all builders.
+    ///
+    /// # Errors
+    /// The directory or a file of it cannot be read.
+    pub fn files(&self) -> Result<BTreeMap<Builder, LeaseFile>, FileError> {
         let read = |source| FileError::at("read", &self.directory)(source);
-        let mut leases = BTreeMap::new();
+        let mut files = BTreeMap::new();
         for entry in std::fs::read_dir(&self.directory).map_err(read)? {
             let name = entry.map_err(read)?.file_name();
             if let Some(builder) = name.to_str().and_then(|name| name.parse::<Builder>().ok()) {
-                let of_builder = self.of(&builder)?;
-                leases.insert(builder, of_builder);
+                let file = self.read(&builder)?;
+                files.insert(builder, file);
             }
         }
-        Ok(leases)
+        Ok(files)
     }
 
-    /// Replaces the leases of one builder.
+    /// The file of one builder.
+    ///
+    /// # Errors
+    /// It exists and cannot be read.
+    pub fn read(&self, builder: &Builder) -> Result<LeaseFile, FileError> {
+        let text = atomic::read_text(&self.directory.join(builder))?.unwrap_or_default();
+        let mut file = LeaseFile::default();
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            match line.parse() {
+                Ok(lease) => file.leases.push(lease),
+                Err(error) => {
+                    let number = index + 1;
+                    file.complaints.push(format!(
+                        "builders/{builder} line {number} is kept but not used: {error}"
+                    ));
+                    file.junk.push(line.to_owned());
+                }
+            }
+        }
+        Ok(file)
+    }
+
+    /// Replaces the leases of one builder; lines of the file that are none are kept at its end.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, builder: &Builder, leases: &[Lease]) -> Result<(), FileError> {
-        let text: String = leases.iter().map(|lease| format!("{lease}\n")).collect();
+        let junk = self.read(builder)?.junk;
+        let lines = leases.iter().map(ToString::to_string).chain(junk);
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
         atomic::write(&self.directory.join(builder), text.as_bytes())
     }
 
@@ -206,6 +248,28 @@ mod tests {
         assert!(!lease.is_expired(&now(500, "boot", 900), 100), "wall clock set back");
         assert!(lease.is_expired(&now(9_000, "later", 5), 100), "rebooted");
         assert!(!lease.is_expired(&now(9_000, "later", 5), 0), "leases without end");
+    }
+
+    #[test]
+    fn a_slip_of_the_editor_is_reported_with_its_line_and_loses_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let leases = Leases::new(directory.path().to_owned());
+        let builder: Builder = "eurobuild3".parse().unwrap();
+        let good = lease(now(1, "b", 1));
+        let text = format!("{good}\r\n\nhalf a li\n{good}");
+        atomic::write(&directory.path().join("eurobuild3"), text.as_bytes()).unwrap();
+        let file = leases.read(&builder).unwrap();
+        assert_eq!(file.leases, [good.clone(), good.clone()]);
+        assert!(
+            file.complaints.len() == 1 && file.complaints[0].starts_with("builders/eurobuild3 line 3 "),
+            "{:?}",
+            file.complaints
+        );
+        leases.write(&builder, std::slice::from_ref(&good)).unwrap();
+        let text = atomic::read_text(&directory.path().join("eurobuild3"))
+            .unwrap()
+            .unwrap();
+        assert_eq!(text, format!("{good}\nhalf a li\n"));
     }
 
     #[test]

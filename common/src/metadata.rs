@@ -1,7 +1,7 @@
 //! What the PKGBUILDs of orders say: their `.SRCINFO`, committed or evaluated, cached by content.
 //!
 //! A committed `.SRCINFO` is taken when nothing is laid over upstream's files and it can be read; else the PKGBUILD is
-//! evaluated in a sandbox ([`sandbox`]). The result is kept as `<work_dir>/metadata/<content id>.srcinfo`, plain text;
+//! evaluated in a sandbox (module `sandbox`). The result is kept as `<work_dir>/metadata/<content id>.srcinfo`, plain text;
 //! deleting it costs time only. Failures are not kept: the next run tries again.
 
 mod sandbox;
@@ -17,6 +17,7 @@ use crate::account::{self, AccountError};
 use crate::atomic::{self, FileError};
 use crate::build_list::Order;
 use crate::config::{Config, ConfigError};
+use crate::git::GitError;
 use crate::names::PkgBase;
 use crate::source::{Content, SourceError, Sources, SubRelease};
 use crate::srcinfo::{SrcInfo, SrcInfoError};
@@ -71,14 +72,22 @@ pub enum MetadataError {
 }
 
 impl MetadataError {
-    /// Whether it lies in the package's content, so that other packages are not concerned and only a change of the
-    /// content (or luck with a time limit) can mend it.
+    /// Whether it lies in the package's content or in its own git repository, so that other packages are not concerned
+    /// and only a change of them (or luck with a time limit or the network) can mend it.
     #[must_use]
     pub fn is_of_content(&self) -> bool {
         match self {
             Self::Evaluation { source, .. } => source.is_of_content(),
             Self::Content { .. } | Self::OtherPkgbase { .. } => true,
-            Self::Source(source) => matches!(source, SourceError::Refused { .. } | SourceError::NoPkgbuild(_)),
+            Self::Source(source) => match source {
+                SourceError::Refused { .. }
+                | SourceError::NoPkgbuild(_)
+                | SourceError::Git(GitError::TooLarge { .. }) => true,
+                SourceError::Package { source, .. } => {
+                    !matches!(**source, GitError::File { .. } | GitError::Lock { .. })
+                }
+                _ => false,
+            },
             Self::Config(_) | Self::Account(_) | Self::File(_) => false,
         }
     }
@@ -126,8 +135,8 @@ impl Metadata {
         self.of_content(order, &self.sources.content(order)?)
     }
 
-    /// The metadata of one order when it is at hand; `None` when its PKGBUILD would have to be evaluated, which may take
-    /// seconds.
+    /// The metadata of one order when it is at hand; `None` when its PKGBUILD would have to be fetched or evaluated, which
+    /// may take seconds.
     ///
     /// # Errors
     /// The commits are unknown, or the clones or the cache cannot be read.
@@ -190,6 +199,13 @@ impl Metadata {
         if let Some(found) = self.at_hand(order, content)? {
             return Ok(found);
         }
+        if self.sources.fetch_content(&order.pkgbase, content)?
+            && let Some((text, info)) = self.at_hand(order, content)?
+        {
+            // Kept, or each run would look into thousands of git repositories.
+            atomic::write(&self.kept(content), text.as_bytes())?;
+            return Ok((text, info));
+        }
         let text = self.evaluate(order)?;
         let info = self.parse(order, &text)?;
         atomic::write(&self.kept(content), text.as_bytes())?;
@@ -203,7 +219,7 @@ impl Metadata {
         {
             return Ok(Some((text, info)));
         }
-        if let Some(text) = self.sources.committed_srcinfo(content).map_err(SourceError::from)?
+        if let Some(text) = self.sources.committed_srcinfo(&order.pkgbase, content)?
             && let Ok(info) = self.parse(order, &text)
         {
             return Ok(Some((text, info)));

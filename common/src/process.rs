@@ -5,33 +5,26 @@
 //! output streams drained with a limit, and a checked end: a non-zero end is an error with the command, the code or
 //! signal and the last lines.
 
+mod child;
+mod sink;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use nix::sys::signal::Signal;
-use nix::sys::signal::killpg;
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::Pid;
 use thiserror::Error;
 
 use crate::account::Account;
 use crate::interrupt::Interrupt;
-
-/// How long a process group may take to end after TERM.
-const GRACE: Duration = Duration::from_secs(5);
-/// How often an interrupt is looked at.
-const TICK: Duration = Duration::from_millis(50);
-/// Captured bytes a stream, unless told otherwise; more is counted and dropped.
-const CAPTURE_LIMIT: usize = 16 << 20;
+pub use child::Child;
+use child::watch;
+use sink::{Sink, drain};
 
 /// A child that did not do what it was started for.
 #[derive(Debug, Error)]
@@ -401,225 +394,9 @@ impl AsOwnFile for io::Stderr {
     }
 }
 
-/// A running child. Dropping it ends its process group.
-pub struct Child {
-    child: std::process::Child,
-    ended: Receiver<()>,
-    writer: Option<JoinHandle<()>>,
-    stdout: Option<JoinHandle<Vec<u8>>>,
-    stderr: Option<JoinHandle<Vec<u8>>>,
-    timeout: Option<Duration>,
-    started: Instant,
-    interrupt: Option<Interrupt>,
-    reaped: bool,
-}
-
-/// Why waiting went on no longer.
-enum Verdict {
-    Ended,
-    TimedOut(Duration),
-    Interrupted,
-}
-
-impl Child {
-    /// The process id, which is also that of its group.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Whether it still runs.
-    #[must_use]
-    pub fn is_running(&self) -> bool {
-        !self.reaped && matches!(self.ended.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty))
-    }
-
-    /// Waits for its end.
-    ///
-    /// # Errors
-    /// The time limit ends or this process is interrupted; the whole group is then ended.
-    pub fn wait(mut self) -> Result<Finished, Cause> {
-        let verdict = self.watch();
-        if !matches!(verdict, Verdict::Ended) {
-            self.end_group();
-        }
-        let status = self.child.wait()?;
-        self.reaped = true;
-        let stdout = self.collect(Stream::Stdout);
-        let stderr = self.collect(Stream::Stderr);
-        if let Some(writer) = self.writer.take() {
-            drop(writer.join());
-        }
-        match verdict {
-            Verdict::Ended => Ok(Finished { status, stdout, stderr }),
-            Verdict::TimedOut(limit) => Err(Cause::Timeout {
-                limit,
-                tail: tail(if stderr.is_empty() { &stdout } else { &stderr }),
-            }),
-            Verdict::Interrupted => Err(Cause::Interrupted),
-        }
-    }
-
-    fn watch(&self) -> Verdict {
-        loop {
-            let left = self.timeout.map(|limit| limit.saturating_sub(self.started.elapsed()));
-            let step = match (&self.interrupt, left) {
-                (None, None) => Duration::from_secs(3600),
-                (Some(_), None) => TICK,
-                (None, Some(left)) => left,
-                (Some(_), Some(left)) => left.min(TICK),
-            };
-            match self.ended.recv_timeout(step) {
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return Verdict::Ended,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            if self.interrupt.as_ref().is_some_and(Interrupt::is_raised) {
-                return Verdict::Interrupted;
-            }
-            match self.timeout {
-                Some(limit) if self.started.elapsed() >= limit => return Verdict::TimedOut(limit),
-                _ => {}
-            }
-        }
-    }
-
-    /// TERM to the group, a grace time, then KILL.
-    fn end_group(&self) {
-        self.signal(Signal::SIGTERM);
-        if self.ended.recv_timeout(GRACE) == Err(RecvTimeoutError::Timeout) {
-            self.signal(Signal::SIGKILL);
-        }
-    }
-
-    /// Sends a signal to the process group. That it is gone already is no error.
-    pub fn signal(&self, signal: Signal) {
-        if let Ok(pid) = i32::try_from(self.child.id()) {
-            killpg(Pid::from_raw(pid), signal).ok();
-        }
-    }
-
-    /// What a stream delivered. Processes that outlive their leader would hold the pipe open: they are ended.
-    fn collect(&mut self, stream: Stream) -> Vec<u8> {
-        let handle = match stream {
-            Stream::Stdout => self.stdout.take(),
-            Stream::Stderr => self.stderr.take(),
-        };
-        let Some(handle) = handle else {
-            return Vec::new();
-        };
-        let deadline = Instant::now() + GRACE;
-        while !handle.is_finished() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        if !handle.is_finished() {
-            self.signal(Signal::SIGKILL);
-        }
-        handle.join().unwrap_or_default()
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        if !self.reaped {
-            self.end_group();
-            drop(self.child.wait());
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Stream {
-    Stdout,
-    Stderr,
-}
-
-/// Tells when the child has ended without reaping it, so that its group can be signalled safely until then.
-fn watch(child: &std::process::Child) -> Receiver<()> {
-    let (sender, receiver) = channel();
-    let pid = i32::try_from(child.id()).map(Pid::from_raw);
-    std::thread::spawn(move || {
-        if let Ok(pid) = pid {
-            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-            while waitid(Id::Pid(pid), flags) == Err(nix::Error::EINTR) {}
-        }
-        sender.send(()).ok();
-    });
-    receiver
-}
-
 fn feed(mut stdin: ChildStdin, bytes: &[u8]) {
     // A child that does not read to the end is no error: its own end tells.
     drop(stdin.write_all(bytes));
-}
-
-/// Where a drained stream goes.
-enum Sink {
-    Capture(Vec<u8>),
-    Log(Arc<Mutex<Log>>),
-}
-
-struct Log {
-    file: File,
-    left: u64,
-    is_cut: bool,
-}
-
-impl Sink {
-    fn capture() -> (Self, Self) {
-        (Self::Capture(Vec::new()), Self::Capture(Vec::new()))
-    }
-
-    fn log(file: File, limit: u64) -> (Self, Self) {
-        let log = Arc::new(Mutex::new(Log {
-            file,
-            left: limit,
-            is_cut: false,
-        }));
-        (Self::Log(Arc::clone(&log)), Self::Log(log))
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Capture(buffer) => {
-                let room = CAPTURE_LIMIT.saturating_sub(buffer.len());
-                buffer.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            }
-            Self::Log(log) => log.lock().unwrap_or_else(PoisonError::into_inner).write(bytes),
-        }
-    }
-}
-
-impl Log {
-    fn write(&mut self, bytes: &[u8]) {
-        let room = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let kept = &bytes[..bytes.len().min(room)];
-        self.left -= kept.len() as u64;
-        let mut written = self.file.write_all(kept);
-        if kept.len() < bytes.len() && !self.is_cut {
-            self.is_cut = true;
-            written = written.and_then(|()| self.file.write_all(b"\n==> log cut here: its size limit is reached\n"));
-        }
-        // A full disk must not stop the draining, or the child would hang.
-        drop(written);
-    }
-}
-
-fn drain(mut stream: impl Read + Send + 'static, mut sink: Sink) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut buffer = [0; 16 << 10];
-        loop {
-            match stream.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => sink.take(&buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        match sink {
-            Sink::Capture(bytes) => bytes,
-            Sink::Log(_) => Vec::new(),
-        }
-    })
 }
 
 /// The last lines of an output, on one line.

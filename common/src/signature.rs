@@ -171,7 +171,9 @@ impl Keyring {
                 source,
             })?;
         let status = String::from_utf8_lossy(&finished.stdout);
-        if !status.contains("[GNUPG:] ") {
+        // Killed or hindered in the middle, gpg has not judged: that is no fault of the signature.
+        let is_hindered = finished.status.code().is_none() || !status.contains("[GNUPG:] ") || is_unjudged(&status);
+        if is_hindered {
             return Err(SignatureError::Unusable {
                 file: file.to_owned(),
                 said: String::from_utf8_lossy(&finished.stderr).trim().replace('\n', "; "),
@@ -179,6 +181,31 @@ impl Keyring {
         }
         judge(&status).map_err(refuse)
     }
+}
+
+/// Whether gpg ended before it said all that it says of a good signature, or that one is not good: killed, a full disk.
+fn is_unjudged(status: &str) -> bool {
+    const GOOD: [&str; 4] = ["NEWSIG", "GOODSIG", "VALIDSIG", "TRUST_"];
+    const NOT_GOOD: [&str; 13] = [
+        "TRUST_UNDEFINED",
+        "TRUST_NEVER",
+        "TRUST_MARGINAL",
+        "BADSIG",
+        "ERRSIG",
+        "NO_PUBKEY",
+        "EXPSIG",
+        "SIGEXPIRED",
+        "EXPKEYSIG",
+        "REVKEYSIG",
+        "NODATA",
+        "UNEXPECTED",
+        "BADARMOR",
+    ];
+    let says = |word: &&str| {
+        let mut lines = status.lines().filter_map(|line| line.strip_prefix("[GNUPG:] "));
+        lines.any(|line| line.starts_with(word))
+    };
+    !GOOD.iter().all(&says) && !NOT_GOOD.iter().any(says)
 }
 
 /// Reads gpg's status lines.
@@ -278,6 +305,16 @@ mod tests {
             let signer = judge(&status(&["NEWSIG", "GOODSIG X me", &valid, trust])).unwrap();
             assert_eq!(signer.primary.to_string(), KEY);
         }
+    }
+
+    #[test]
+    fn a_gpg_that_was_hindered_has_not_judged() {
+        let begun = status(&["NEWSIG", "KEY_CONSIDERED", "GOODSIG 1 b"]);
+        assert!(is_unjudged(&begun) && is_unjudged(""));
+        let rest = status(&["VALIDSIG 1", "TRUST_FULLY 0 pgp"]);
+        assert!(is_unjudged(&rest) && !is_unjudged(&format!("{begun}{rest}")));
+        assert!(!is_unjudged(&status(&["NEWSIG", "BADSIG 1 b"])));
+        assert!(!is_unjudged(&status(&["NODATA 4"])));
     }
 
     #[test]

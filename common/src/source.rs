@@ -1,8 +1,8 @@
 //! The packaging sources: upstream's git repositories with our customization laid over them.
 //!
 //! Upstream's packages come from the git repositories of `repo_names` in their order (the first that has a package
-//! wins), in the layout `svntogit` (`PKGBASE/repos/REPOSITORY-ARCH/`) or `tree` (`REPOSITORY/PKGBASE/`, or `PKGBASE/`
-//! with `repo_default__NAME`). The customization repository has `REPOSITORY/PKGBASE/` with files that replace or
+//! wins), in the layout `svntogit` (`PKGBASE/repos/REPOSITORY-ARCH/`), `tree` (`REPOSITORY/PKGBASE/`, or `PKGBASE/`
+//! with `repo_default__NAME`) or `state` (module `packages`). The customization repository has `REPOSITORY/PKGBASE/` with files that replace or
 //! complete upstream's; its `PKGBUILD` is appended to upstream's, or is the whole of it. Usable on the master and on a
 //! builder alike: everything is taken from the clones, at given commits, and nothing that is read is executed.
 
@@ -10,16 +10,17 @@ mod checkout;
 mod content;
 mod layout;
 mod mangle;
+mod packages;
 mod sub_release;
 mod view;
 
 pub use content::{Content, ContentId};
-pub use layout::Layout;
 pub use sub_release::{SubPkgrel, SubRelease};
 pub use view::{MergedView, Recipe, SourcePackage};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use git2::Oid;
 use thiserror::Error;
@@ -28,7 +29,8 @@ use crate::atomic::FileError;
 use crate::build_list::Order;
 use crate::config::{Config, ConfigError};
 use crate::git::{EntryKind, GitError, GitRepository};
-use crate::names::{Arch, Repository, Revision};
+use crate::names::{Arch, PkgBase, Repository, Revision};
+use layout::Layout;
 
 /// Largest list (`blacklist` …) in the customization repository that is read.
 const MAX_LIST: usize = 16 << 20;
@@ -42,6 +44,15 @@ pub enum SourceError {
     /// A git repository cannot be fetched or read.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// The git repository of one package cannot be fetched or read.
+    #[error("the sources of {pkgbase} cannot be had: {source}")]
+    Package {
+        /// The package.
+        pkgbase: PkgBase,
+        /// The cause.
+        #[source]
+        source: Box<GitError>,
+    },
     /// No clone has the commit: it has to be fetched, or it is gone upstream.
     #[error("no git repository has the commit {revision} of the order for {pkgbase}")]
     UnknownRevision {
@@ -50,6 +61,9 @@ pub enum SourceError {
         /// The commit.
         revision: Revision,
     },
+    /// A git repository has no commit that is so old.
+    #[error("git repository {0} has no commit before that date")]
+    TooEarly(Repository),
     /// Neither upstream nor the customization has a PKGBUILD at these commits.
     #[error("there is no PKGBUILD for the order {0}")]
     NoPkgbuild(Box<Order>),
@@ -93,15 +107,18 @@ impl Heads {
 /// One of upstream's git repositories.
 #[derive(Debug)]
 struct Packaging {
-    git: GitRepository,
+    git: Arc<GitRepository>,
     layout: Layout,
 }
+
+/// A tree, and the git repository that has it.
+type Part = (Arc<GitRepository>, Oid);
 
 /// All git repositories of the configuration.
 #[derive(Debug)]
 pub struct Sources {
     packaging: Vec<Packaging>,
-    customization: Option<GitRepository>,
+    customization: Option<Arc<GitRepository>>,
     arch: Arch,
     upstream_arch: Arch,
     repository_order: Vec<Repository>,
@@ -145,7 +162,7 @@ impl Sources {
                 None => default_clone(config, name)?,
             };
             let url = config.text(&Config::key_for("repo_urls__", name)).map(str::to_owned);
-            let git = GitRepository::new(name.clone(), path, url);
+            let git = Arc::new(GitRepository::new(name.clone(), path, url));
             if customization.as_ref() == Some(name) {
                 sources.customization = Some(git);
             } else {
@@ -158,14 +175,14 @@ impl Sources {
 
     /// All git repositories, the customization last.
     pub fn repositories(&self) -> impl Iterator<Item = &GitRepository> {
-        let packaging = self.packaging.iter().map(|packaging| &packaging.git);
-        packaging.chain(&self.customization)
+        let packaging = self.packaging.iter().map(|packaging| packaging.git.as_ref());
+        packaging.chain(self.customization())
     }
 
     /// The customization repository.
     #[must_use]
     pub fn customization(&self) -> Option<&GitRepository> {
-        self.customization.as_ref()
+        self.customization.as_deref()
     }
 
     /// The target architecture.
@@ -190,6 +207,21 @@ impl Sources {
         let mut heads = Heads::default();
         for repository in self.repositories() {
             heads.set(repository.name().clone(), repository.head()?);
+        }
+        Ok(heads)
+    }
+
+    /// The heads of all clones at a Unix time in the past.
+    ///
+    /// # Errors
+    /// A clone is missing, empty or cannot be read, or has no commit that is so old.
+    pub fn heads_before(&self, unix: u64) -> Result<Heads, SourceError> {
+        let mut heads = Heads::default();
+        for repository in self.repositories() {
+            let name = repository.name();
+            let revision = repository.last_before(unix)?;
+            let revision = revision.ok_or_else(|| SourceError::TooEarly(name.clone()))?;
+            heads.set(name.clone(), revision);
         }
         Ok(heads)
     }
@@ -272,7 +304,7 @@ impl Sources {
                 continue;
             };
             is_known = true;
-            let found = layout.find(git, tree, &order.pkgbase, &order.repository, &self.upstream_arch)?;
+            let found = layout.find(git, tree, order, &self.upstream_arch)?;
             if let Some(tree) = found {
                 return Ok(Content::new(Some((index, tree)), customization, &self.arch));
             }
@@ -287,12 +319,36 @@ impl Sources {
         Ok(Content::new(None, customization, &self.arch))
     }
 
-    /// The committed `.SRCINFO` of a content, when nothing is laid over upstream's files.
+    /// Fetches what a content needs and the clones of [`Sources::fetch`] have not: in the layout `state` the commit of
+    /// the package. False when that is nothing, in every other layout.
+    ///
+    /// # Errors
+    /// The commit cannot be fetched, or what the state repository says of the package is refused.
+    pub fn fetch_content(&self, pkgbase: &PkgBase, content: &Content) -> Result<bool, SourceError> {
+        let upstream = content
+            .upstream
+            .and_then(|(index, id)| Some((self.packaging.get(index)?, id)));
+        match upstream {
+            Some((
+                Packaging {
+                    git,
+                    layout: Layout::State(packages),
+                },
+                id,
+            )) => {
+                packages.fetch(git, pkgbase, id)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// The committed `.SRCINFO` of a content, when nothing is laid over upstream's files and they are here.
     ///
     /// # Errors
     /// A clone cannot be read.
-    pub fn committed_srcinfo(&self, content: &Content) -> Result<Option<String>, GitError> {
-        let [Some((git, tree)), None] = self.parts(content) else {
+    pub fn committed_srcinfo(&self, pkgbase: &PkgBase, content: &Content) -> Result<Option<String>, SourceError> {
+        let [Some((git, tree)), None] = self.parts(pkgbase, content)? else {
             return Ok(None);
         };
         match git.lookup(tree, ".SRCINFO")? {
@@ -303,12 +359,24 @@ impl Sources {
         }
     }
 
-    /// The two trees of a content, upstream's and the customization's, with the git repositories that have them.
-    fn parts(&self, content: &Content) -> [Option<(&GitRepository, Oid)>; 2] {
+    /// The two trees of a content, upstream's and the customization's, with the git repositories that have them, as far
+    /// as they have been fetched.
+    fn parts(&self, pkgbase: &PkgBase, content: &Content) -> Result<[Option<Part>; 2], SourceError> {
         let upstream = content
             .upstream
-            .and_then(|(index, tree)| Some((&self.packaging.get(index)?.git, tree)));
-        [upstream, self.customization.as_ref().zip(content.customization)]
+            .and_then(|(index, id)| Some((self.packaging.get(index)?, id)));
+        let upstream = match upstream {
+            Some((
+                Packaging {
+                    git,
+                    layout: Layout::State(packages),
+                },
+                id,
+            )) => packages.files(git, pkgbase, id)?,
+            Some((Packaging { git, .. }, id)) => Some((Arc::clone(git), id)),
+            None => None,
+        };
+        Ok([upstream, self.customization.clone().zip(content.customization)])
     }
 
     fn customization_part(&self, order: &Order) -> Result<Option<Oid>, SourceError> {

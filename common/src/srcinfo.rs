@@ -50,7 +50,7 @@ pub enum SrcInfoError {
 pub struct SrcInfo {
     /// The unit of building.
     pub pkgbase: PkgBase,
-    /// Its version, without our sub-release.
+    /// Its version, without our sub-release and without a fraction of upstream's pkgrel.
     pub version: FullVersion,
     /// Needed to build.
     pub makedepends: Vec<Dependency>,
@@ -98,6 +98,8 @@ impl SrcInfo {
         let text_of = |key| base.values.get(key).and_then(|values| values.first());
         let version = text_of("pkgver").ok_or(SrcInfoError::Missing("pkgver"))?;
         let pkgrel = text_of("pkgrel").ok_or(SrcInfoError::Missing("pkgrel"))?;
+        // As in our PKGBUILDs: the fraction is for our sub-release.
+        let pkgrel = pkgrel.split_once('.').map_or(pkgrel.as_str(), |(whole, _)| whole);
         let epoch = text_of("epoch").map_or_else(String::new, |epoch| format!("{epoch}:"));
         if packages.is_empty() {
             return Err(SrcInfoError::Missing("pkgname"));

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod fixture;
-
 use std::fs;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -14,7 +12,8 @@ use common::metadata::{Metadata, MetadataError};
 use common::process::Command;
 use common::source::{Sources, SubRelease};
 use common::work_dir::WorkDir;
-use fixture::{FILE, Port, has_programs};
+use testkit::need;
+use testkit::packaging::{FILE, Port};
 
 const PROGRAMS: &[&str] = &["bwrap", "makepkg", "prlimit"];
 
@@ -88,7 +87,7 @@ package_split-doc() { arch=(any); depends=(); conflicts=('old' "older<$pkgver");
 
 #[test]
 fn evaluation_says_the_same_as_makepkg() {
-    if !has_programs(PROGRAMS) {
+    if !need::programs(PROGRAMS) {
         return;
     }
     let single =
@@ -129,7 +128,7 @@ fn evaluation_says_the_same_as_makepkg() {
 
 #[test]
 fn a_committed_srcinfo_is_taken_unless_something_is_laid_over_it() {
-    if !has_programs(PROGRAMS) {
+    if !need::programs(PROGRAMS) {
         return;
     }
     let pkgbuild = |name: &str| format!("pkgname={name}\npkgver=1\npkgrel=1\narch=(x86_64)\ndepends=(evaluated)\n");
@@ -159,7 +158,7 @@ fn a_committed_srcinfo_is_taken_unless_something_is_laid_over_it() {
 
 #[test]
 fn what_is_cached_is_not_evaluated_again() {
-    if !has_programs(PROGRAMS) {
+    if !need::programs(PROGRAMS) {
         return;
     }
     let (port, orders) = port_of(&[("a", "pkgname=a\npkgver=1.$RANDOM$RANDOM\npkgrel=1\narch=(any)\n")]);
@@ -171,7 +170,7 @@ fn what_is_cached_is_not_evaluated_again() {
 
 #[test]
 fn hostile_pkgbuilds_touch_nothing_and_cost_a_bounded_time() {
-    if !has_programs(PROGRAMS) {
+    if !need::programs(PROGRAMS) {
         return;
     }
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -398,6 +398,11 @@ fn what_repo_add_and_repo_remove_did_is_taken_in_and_the_links_come_back() {
     assert!(!core.join("core.db.tar.gz.old").exists() && !core.join("core.files.tar.gz.old").exists());
     let pool = house.directory.path().join("repos/pool/hand-1-1-x86_64.pkg.tar.zst");
     assert_eq!(fs::metadata(pool).unwrap().ino(), fs::metadata(by_hand).unwrap().ino());
+    // Files that repo-remove left stay for the grace time, counted from when they were noticed.
+    house.repositories.clean(NOW).unwrap();
+    assert!(core.join("b-1-1-x86_64.pkg.tar.zst").exists());
+    house.repositories.clean(NOW + 100).unwrap();
+    assert!(!core.join("b-1-1-x86_64.pkg.tar.zst").exists());
     // A lock of a living process is waited for, but not for ever.
     put(&core.join("core.db.tar.gz.lck"), b"1\n");
     let error = house.add_at(NOW, "core", &PackageSpec::new("d", "1-1")).unwrap_err();
@@ -443,6 +448,35 @@ fn pacman_reads_signed_databases_and_sees_each_change() {
     pacman(&["-Sy"]);
     assert_eq!(pacman(&["-Sl", "core"]), "core a 1-2");
     assert!(pacman(&["-Fyl", "a"]).contains("usr/share/a/README"));
+}
+
+#[test]
+fn databases_are_signed_once_a_key_is_configured() {
+    if !need::programs(&["gpg"]) {
+        return;
+    }
+    let mut house = House::new();
+    house.add("core", &PackageSpec::new("a", "1-1"));
+    assert!(!house.path("core").join("core.db.sig").exists());
+    let key = GpgHome::new("master").unwrap();
+    let text = format!(
+        "arch=x86_64\nrepo_dir='{}/repos'\nrepo_key={}\ngnupg_home='{}'\n",
+        house.directory.path().display(),
+        key.fingerprint(),
+        key.path().display()
+    );
+    house.repositories = Repositories::open(&Config::from_text(&text).unwrap()).unwrap();
+    house.repositories.transaction().commit(NOW, Patience::Never).unwrap();
+    let keyring = common::signature::Keyring::new(key.path().to_owned());
+    for repository in ["core", "staging"] {
+        for kind in ["db", "files.tar.gz"] {
+            let database = house.path(repository).join(format!("{repository}.{kind}"));
+            let signature = house.path(repository).join(format!("{repository}.{kind}.sig"));
+            keyring.verify(&database, &signature).unwrap();
+        }
+    }
+    let again = house.repositories.transaction().commit(NOW, Patience::Never).unwrap();
+    assert_eq!(again.number, None);
 }
 
 #[test]

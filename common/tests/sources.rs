@@ -2,14 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod fixture;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use common::build_list::Order;
 use common::source::{Heads, SourceError, Sources, SubRelease};
-use fixture::{EXECUTABLE, FILE, LINK, Port};
+use testkit::packaging::{EXECUTABLE, FILE, LINK, Port};
 
 const PKGBUILD: &str = "pkgname=a\npkgver=1\npkgrel=1\narch=('x86_64')\n";
 
@@ -137,12 +135,14 @@ fn an_order_of_older_commits_is_checked_out_from_them() {
 
 #[test]
 fn hostile_content_is_refused() {
+    let long = format!("a/repos/core-x86_64/{}/x", vec!["d".repeat(200); 6].join("/"));
     for (path, mode, content) in [
         ("a/repos/core-x86_64/x", LINK, "/etc/passwd"),
         ("a/repos/core-x86_64/x", LINK, "../x"),
         ("a/repos/core-x86_64/d/x", LINK, "../d/../../x"),
         ("a/repos/core-x86_64/x\ny", FILE, ""),
         ("a/repos/core-x86_64/PKGBUILD", LINK, "/etc/passwd"),
+        (&long, FILE, ""),
     ] {
         let port = Port::new();
         let mut files = vec![("a/repos/core-x86_64/PKGBUILD", FILE, PKGBUILD)];
@@ -164,6 +164,19 @@ fn hostile_content_is_refused() {
             .unwrap_err();
         assert!(matches!(error, SourceError::Refused { .. }), "{path}: {error}");
     }
+    let port = Port::new();
+    port.packages.commit(&[
+        ("a/repos/core-x86_64/PKGBUILD", FILE, PKGBUILD),
+        ("b c/repos/core-any/PKGBUILD", FILE, ""),
+    ]);
+    port.community.commit(&[]);
+    port.ours.commit(&[("core/a/PKGBUILD/x", FILE, "")]);
+    let (sources, heads) = fetched(&port);
+    let directory = tempfile::tempdir().unwrap();
+    let error = sources.checkout(&orders(&sources, &heads)[0], SubRelease::None, directory.path());
+    assert!(matches!(error, Err(SourceError::Refused { .. })), "{error:?}");
+    let warnings = sources.merged_view(&heads).unwrap().warnings().join("\n");
+    assert!(warnings.contains("b c"), "{warnings}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The bug tracker's list: which packages in testing have an open bug (reference section 6.9).
+//! The bug tracker's list: which packages in testing have an open bug.
 //!
 //! CSV with a header; the second column is the category, the fifth the summary, which names packages as `[pkgbase]`.
 //! When the list is configured and cannot be read, nobody knows, and nothing is approved by age.

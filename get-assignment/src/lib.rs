@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use common::assignment::{Answer, Assignment};
+use common::atomic;
 use common::build_list::Order;
 use common::cli::{Messages, builder};
 use common::clock::Now;
@@ -34,13 +35,16 @@ use common::names::{Builder, FileName, PkgBase};
 use common::repository::Repositories;
 use common::source::{SubPkgrel, SubRelease};
 use common::srcinfo::SrcInfo;
-use common::state::State;
+use common::state::{State, order_id};
 use common::work_dir::{Hindrance, Scope, WorkDir};
 
 use crate::basis::Basis;
 pub use crate::cli::Cli;
-use crate::selection::{Choice, Request, choose};
+use crate::selection::{Choice, Request, choose, loop_breakers};
 use crate::standing::{LeaseClock, Situation, Standing};
+
+/// Temporary files that are older were left by a tool that was killed.
+const LEFT_OVER: Duration = Duration::from_secs(3600);
 
 /// What the builder is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +97,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
             ExitCode::from(outcome.code())
         }
         Err(error) => {
-            messages.error(format_args!("{error:#}"));
+            messages.error(common::cli::sentence(error.chain()));
             exit_code(&error)
         }
     }
@@ -121,9 +125,9 @@ pub fn run(
     stdout: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
     let config = common::cli::load_config(&cli.common, environment, messages)?;
-    let master = Master::open(&config)?;
+    let master = Master::open(&config, messages)?;
     if cli.explain {
-        master.explain(cli.pkgbase.as_ref(), messages, stdout)?;
+        master.explain(cli.pkgbase.as_ref(), stdout)?;
         return Ok(Outcome::Explained);
     }
     let builder = builder(environment)?;
@@ -135,7 +139,7 @@ pub fn run(
         }
     };
     loop {
-        let outcome = master.answer(cli, &builder, messages)?;
+        let outcome = master.answer(cli, &builder)?;
         match (&outcome, &watch) {
             (Outcome::Assigned(answer), _) => {
                 print(answer, cli, stdout).context("cannot write the assignment")?;
@@ -165,6 +169,7 @@ fn print(answer: &Answer, cli: &Cli, stdout: &mut dyn Write) -> anyhow::Result<(
 /// The master's side: its state directory and how it is configured.
 struct Master<'a> {
     config: &'a Config,
+    messages: &'a Messages,
     work_dir: WorkDir,
     lease_seconds: u64,
     limit: u64,
@@ -174,8 +179,6 @@ struct Master<'a> {
 /// How an attempt to hand something out ended.
 enum Attempt {
     Done(Outcome),
-    /// An order was handed out that this builder did not have before.
-    Fresh(Answer),
     /// This order's metadata has to be evaluated first, without the lock.
     Evaluate(Order),
     /// build-graph does not know every order: it has to be derived first, without the lock.
@@ -183,17 +186,18 @@ enum Attempt {
 }
 
 impl<'a> Master<'a> {
-    fn open(config: &'a Config) -> anyhow::Result<Self> {
+    fn open(config: &'a Config, messages: &'a Messages) -> anyhow::Result<Self> {
         Ok(Self {
             work_dir: WorkDir::open(config)?,
             lease_seconds: config.number("lease_seconds", 3600)?,
             limit: config.number("max_parallel_builds_per_builder", 0)?,
             patience: Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 10)?)),
             config,
+            messages,
         })
     }
 
-    fn answer(&self, cli: &Cli, builder: &Builder, messages: &Messages) -> anyhow::Result<Outcome> {
+    fn answer(&self, cli: &Cli, builder: &Builder) -> anyhow::Result<Outcome> {
         let metadata = Metadata::open(self.config, &self.work_dir)?;
         let mut passed_over = BTreeSet::new();
         // Read without the lock, which others wait for; whether it still holds is seen with the lock.
@@ -223,17 +227,10 @@ impl<'a> Master<'a> {
                 basis.read(&self.work_dir)?;
             }
             for complaint in basis.complaints.drain(..) {
-                messages.error(complaint);
+                self.messages.error(complaint);
             }
             match self.attempt(&request, &metadata, &mut basis, &now)? {
                 Attempt::Done(outcome) => return Ok(outcome),
-                Attempt::Fresh(answer) => {
-                    drop(locks);
-                    self.note(builder, &answer.assignment, &now, messages);
-                    // The process is about to end: the kernel takes a hundred thousand small pieces back at once.
-                    std::mem::forget(basis);
-                    return Ok(Outcome::Assigned(answer));
-                }
                 Attempt::Derive => {
                     drop(locks);
                     basis.derive(&metadata);
@@ -241,7 +238,8 @@ impl<'a> Master<'a> {
                 Attempt::Evaluate(order) => {
                     drop(locks);
                     if let Err(error) = metadata.srcinfo(&order) {
-                        messages.error(format_args!("{} cannot be handed out: {error}", order.pkgbase));
+                        self.messages
+                            .error(format_args!("{} cannot be handed out: {error}", order.pkgbase));
                         passed_over.insert(order);
                     }
                 }
@@ -262,6 +260,9 @@ impl<'a> Master<'a> {
             return Ok(Attempt::Derive);
         };
         situation.read_facts(&self.work_dir, &clock)?;
+        for complaint in &situation.complaints {
+            self.messages.error(complaint);
+        }
         let mut choice = choose(situation, request, &clock);
         let is_broken = |order| situation.standing(order).is_some_and(Standing::is_broken);
         if matches!(&choice, Choice::Fresh(order) if is_broken(order)) {
@@ -302,16 +303,16 @@ impl<'a> Master<'a> {
             }
         };
         let files = self.expected_files(&srcinfo, lease.assignment.sub_pkgrel)?;
+        // Before the lease: killed in between, the journal says it twice, and never not at all.
+        if !is_again {
+            self.note(request.builder, &lease, now);
+        }
         self.record(request.builder, &lease, situation, now)?;
         let answer = Answer {
             assignment: lease.assignment,
             files,
         };
-        Ok(if is_again {
-            Attempt::Done(Outcome::Assigned(answer))
-        } else {
-            Attempt::Fresh(answer)
-        })
+        Ok(Attempt::Done(Outcome::Assigned(answer)))
     }
 
     fn clock<'n>(&self, now: &'n Now) -> LeaseClock<'n> {
@@ -336,6 +337,7 @@ impl<'a> Master<'a> {
     /// which makes it live. Killed in between, the builder's name in `locked` hinders nobody.
     fn record(&self, builder: &Builder, lease: &Lease, situation: &Situation, now: &Now) -> anyhow::Result<()> {
         let order = &lease.assignment.order;
+        atomic::sweep(self.work_dir.leases().directory(), LEFT_OVER);
         let states = self.work_dir.states();
         for (other, known) in &situation.facts {
             let is_outdated = other.pkgbase == order.pkgbase && other != order;
@@ -345,11 +347,17 @@ impl<'a> Master<'a> {
                 }
             }
         }
-        let mut owners: BTreeSet<String> = states
-            .read(order, State::Locked)?
-            .unwrap_or_default()
-            .into_iter()
-            .collect();
+        let mut owners = BTreeSet::new();
+        let text = atomic::read_text(&states.path(order, State::Locked))?.unwrap_or_default();
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let line = line.trim_end_matches('\r');
+            if line.parse::<Builder>().is_err() {
+                let (file, number) = (order_id(order), index + 1);
+                self.messages
+                    .error(format_args!("{file}.locked line {number} is kept but names no builder"));
+            }
+            owners.insert(line.to_owned());
+        }
         if owners.insert(builder.to_string()) {
             states.write(order, State::Locked, &owners)?;
         }
@@ -357,6 +365,7 @@ impl<'a> Master<'a> {
         held.retain(|other| situation.standing(&other.assignment.order).is_some());
         match held.iter_mut().find(|other| other.assignment.order == *order) {
             Some(old) => {
+                old.assignment = lease.assignment.clone();
                 old.attempts += 1;
                 old.seen = now.clone();
             }
@@ -366,26 +375,23 @@ impl<'a> Master<'a> {
     }
 
     /// Writes the journal, which nothing depends on.
-    fn note(&self, builder: &Builder, assignment: &Assignment, now: &Now, messages: &Messages) {
+    fn note(&self, builder: &Builder, lease: &Lease, now: &Now) {
         let entry = Entry {
             time: now.unix,
             event: Event::Assigned,
-            order: assignment.order.clone(),
+            order: lease.assignment.order.clone(),
             builder: Some(builder.clone()),
-            detail: format!("sub_pkgrel {}", assignment.sub_pkgrel),
+            detail: format!("sub_pkgrel {}", lease.assignment.sub_pkgrel),
         };
         if let Err(error) = self.work_dir.journal().append(&[entry]) {
-            messages.error(format_args!("warning: {error}"));
+            self.messages.error(format_args!("warning: {error}"));
         }
     }
 
     /// Prints `pkgbase: standing` for every order, or for one. Reads without a lock: every file is whole at any time.
-    fn explain(&self, only: Option<&PkgBase>, messages: &Messages, stdout: &mut dyn Write) -> anyhow::Result<()> {
+    fn explain(&self, only: Option<&PkgBase>, stdout: &mut dyn Write) -> anyhow::Result<()> {
         let mut basis = Basis::default();
         basis.read(&self.work_dir)?;
-        for complaint in basis.complaints.drain(..) {
-            messages.error(complaint);
-        }
         if basis.situation.is_none() {
             basis.derive(&Metadata::open(self.config, &self.work_dir)?);
         }
@@ -393,10 +399,17 @@ impl<'a> Master<'a> {
         let mut situation = basis.situation.unwrap_or_default();
         let now = Now::read();
         situation.read_facts(&self.work_dir, &self.clock(&now))?;
+        for complaint in basis.complaints.iter().chain(&situation.complaints) {
+            self.messages.error(complaint);
+        }
         situation.read_histories(&self.work_dir.states())?;
-        for (order, standing) in &situation.orders {
+        for ((order, standing), breaker) in situation.orders.iter().zip(loop_breakers(&situation)) {
             if only.is_none_or(|pkgbase| order.pkgbase == *pkgbase) {
-                writeln!(stdout, "{}: {standing}", order.pkgbase)?;
+                let in_spite = match breaker {
+                    Some(_) if standing.is_pending() => "; can be built to break its loop",
+                    _ => "",
+                };
+                writeln!(stdout, "{}: {standing}{in_spite}", order.pkgbase)?;
             }
         }
         Ok(stdout.flush()?)

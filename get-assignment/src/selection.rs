@@ -164,7 +164,7 @@ fn rank(standing: &Standing, breaker: Option<usize>, position: usize) -> Option<
 /// For each order that may be handed out to break a loop the number of orders that would still be in loops without it. A
 /// loop is a strongly connected component of the needs between orders on the list. Of a loop with a member at work there
 /// is none; a member that waits for an order outside its loop is none.
-fn loop_breakers(situation: &Situation) -> Vec<Option<usize>> {
+pub(crate) fn loop_breakers(situation: &Situation) -> Vec<Option<usize>> {
     let orders = &situation.orders;
     let places: HashMap<&str, usize> = orders
         .iter()

@@ -84,6 +84,8 @@ pub struct Situation {
     pub orders: Vec<(Order, Standing)>,
     /// The leases of all builders, live or not.
     pub leases: BTreeMap<Builder, Vec<Lease>>,
+    /// Lines of `builders/` and `priorities` that cannot be read.
+    pub complaints: Vec<String>,
     /// Every recorded fact, also of orders that are not on the list.
     pub facts: BTreeMap<Order, Vec<State>>,
     /// Where in `orders` each package is; filled by [`Situation::of`].
@@ -130,7 +132,6 @@ impl Situation {
     /// # Errors
     /// A file of it cannot be read.
     pub fn read_facts(&mut self, work_dir: &WorkDir, clock: &LeaseClock<'_>) -> Result<(), FileError> {
-        self.leases = work_dir.leases().all()?;
         self.facts = work_dir.states().list()?;
         for (_, standing) in &mut self.orders {
             *standing = Standing {
@@ -138,11 +139,18 @@ impl Situation {
                 ..Standing::default()
             };
         }
-        for (pkgbase, priority) in priorities(work_dir)? {
+        let mut complaints = Vec::new();
+        for (pkgbase, priority) in priorities(work_dir, &mut complaints)? {
             if let Some(place) = self.places.get(&pkgbase) {
                 self.orders[*place].1.priority = priority;
             }
         }
+        self.leases.clear();
+        for (builder, file) in work_dir.leases().files()? {
+            self.leases.insert(builder, file.leases);
+            complaints.extend(file.complaints);
+        }
+        self.complaints = complaints;
         for (builder, held) in &self.leases {
             for lease in held.iter().filter(|lease| clock.is_live(lease)) {
                 if let Some(standing) = standing_at(&mut self.orders, &self.places, &lease.assignment.order) {
@@ -224,13 +232,22 @@ fn failures(states: &States, order: &Order) -> Result<(usize, u64), FileError> {
 }
 
 /// `priorities`: `pkgbase N` a line.
-fn priorities(work_dir: &WorkDir) -> Result<BTreeMap<PkgBase, i64>, FileError> {
+fn priorities(work_dir: &WorkDir, complaints: &mut Vec<String>) -> Result<BTreeMap<PkgBase, i64>, FileError> {
     let text = atomic::read_text(&work_dir.priorities())?.unwrap_or_default();
-    Ok(text
-        .lines()
-        .filter_map(|line| {
-            let (pkgbase, number) = line.trim_end().split_once(' ')?;
-            Some((pkgbase.parse().ok()?, number.trim().parse().ok()?))
-        })
-        .collect())
+    let mut priorities = BTreeMap::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let parsed = match fields[..] {
+            [pkgbase, number] => pkgbase.parse().ok().zip(number.parse().ok()),
+            _ => None,
+        };
+        match parsed {
+            Some((pkgbase, number)) => _ = priorities.insert(pkgbase, number),
+            None => complaints.push(format!(
+                "priorities line {} is not used: expected `pkgbase number`",
+                index + 1
+            )),
+        }
+    }
+    Ok(priorities)
 }

@@ -148,8 +148,8 @@ fn scenario_30_states_of_an_older_revision_go_and_published_ones_stay() {
 #[test]
 fn scenario_36_a_held_lock_or_an_insane_master_is_1_with_empty_stdout() {
     let master = Master::new(&["a"]);
-    {
-        let lock = master.path("work/build-list.lock");
+    for name in ["build-list.lock", "sanity-check.lock"] {
+        let lock = master.path("work").join(name);
         let _held = Lock::acquire(&lock, Mode::Exclusive, Patience::Never).unwrap();
         let ended = master.ask("s1", &[]).expect(1);
         assert!(ended.stdout.is_empty(), "{ended:?}");
@@ -194,6 +194,25 @@ fn scenario_37_callers_at_one_time_get_different_orders() {
 }
 
 #[test]
+fn scenario_50_a_loop_is_what_is_still_on_the_list_whatever_its_file_says() {
+    let master = Master::new(&["foo: bar late", "bar: foo", "late"]);
+    let without = |names: &[&str]| {
+        let list = master.read("work/build-list");
+        let is_kept = |line: &&str| !names.contains(&line.split(' ').next().unwrap());
+        let kept: String = list.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
+        master.write("work/build-list", &kept);
+    };
+    std::fs::create_dir_all(master.path("work/build-list.loops")).unwrap();
+    master.write("work/build-list.loops/loop_1", "bar\nfoo\n");
+    assert!(master.ask("s9", &["late"]).expect(0).stdout.starts_with("late "));
+    // bar has come back: foo is in no loop any more and waits for what it needs.
+    without(&["bar"]);
+    master.ask("s1", &[]).expect(2);
+    without(&["late"]);
+    assert!(master.ask("s1", &[]).expect(0).stdout.starts_with("foo "));
+}
+
+#[test]
 fn a_lost_graph_is_derived_again() {
     let master = Master::new(&["b: a", "a"]);
     assert!(!master.path("work/build-graph").exists());
@@ -216,6 +235,17 @@ fn explain_says_why_and_hands_out_nothing() {
         "b: waits for a (make)\n"
     );
     assert!(!master.path("work/builders/s1").exists());
+}
+
+#[test]
+fn explain_says_which_orders_can_break_a_loop() {
+    let master = Master::new(&["x: y", "y: x z", "z"]);
+    // A need that the graph relaxes makes nobody wait: these are firm.
+    master.write("work/build-graph", "x make:y\ny make:x make:z\nz\n");
+    assert_eq!(
+        master.ask("s1", &["--explain"]).expect(0).stdout,
+        "x: waits for y (make); can be built to break its loop\ny: waits for x (make), z (make)\nz: can be built\n"
+    );
 }
 
 #[test]

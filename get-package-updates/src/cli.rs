@@ -4,6 +4,8 @@ use clap::Parser;
 use common::cli::CommonArgs;
 use common::names::PkgBase;
 
+use crate::date;
+
 /// Find what must be built and order it
 ///
 /// Fetches the packaging repositories, compares them with what was processed last, and brings build-list,
@@ -21,6 +23,9 @@ pub(crate) struct Args {
     /// Wait for the locks instead of giving up
     #[arg(short, long, visible_short_alias = 'b', visible_alias = "block")]
     pub(crate) wait: bool,
+    /// Take the last commits before DATE (UTC: 2018-01-29, 2018-01-29T12:00:00, @1517227200) as the newest
+    #[arg(short, long, value_name = "DATE", value_parser = date::parse, conflicts_with = "no_pull")]
+    pub(crate) date: Option<u64>,
     /// Print how the deletion list would differ if PKGBASE were blacklisted, and change nothing
     #[arg(short = 'x', long, value_name = "PKGBASE")]
     pub(crate) test_exclusion: Vec<PkgBase>,

@@ -13,7 +13,6 @@ use common::cli::Messages;
 use common::clock::Now;
 use common::journal::{Entry, Event};
 use common::names::{Builder, PkgBase};
-use common::source::Heads;
 use common::state::State;
 use common::work_dir::WorkDir;
 
@@ -50,13 +49,7 @@ impl Present {
 }
 
 /// Writes the next state.
-pub(crate) fn commit(
-    work_dir: &WorkDir,
-    present: &Present,
-    next: &Next,
-    heads: &Heads,
-    now: &Now,
-) -> anyhow::Result<()> {
+pub(crate) fn commit(work_dir: &WorkDir, present: &Present, next: &Next, now: &Now) -> anyhow::Result<()> {
     for directory in [
         work_dir.root(),
         work_dir.states().directory(),
@@ -78,7 +71,7 @@ pub(crate) fn commit(
     let deletion_list: String = next.deletion_list.iter().map(|name| format!("{name}\n")).collect();
     write(&work_dir.deletion_list(), &deletion_list)?;
     forget(work_dir, next)?;
-    for (name, revision) in heads.iter() {
+    for (name, revision) in next.heads.iter() {
         write(&work_dir.revision(name), &format!("{revision}\n"))?;
     }
     Ok(())

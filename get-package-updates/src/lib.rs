@@ -6,6 +6,7 @@
 mod changes;
 mod cli;
 mod commit;
+mod date;
 mod gather;
 mod lists;
 mod pattern;
@@ -161,7 +162,7 @@ fn run(config: &Config, args: &Args, messages: &Messages, out: &mut dyn Write) -
             return Ok(Outcome::TooManyDeletions { count, limit });
         }
         if !args.dry_run {
-            commit::commit(&work_dir, &present, &next, &gathered.new_heads, &Now::read())?;
+            commit::commit(&work_dir, &present, &next, &Now::read())?;
         }
         tell(&next, messages);
         report::write(&next, args.json, out)?;
@@ -199,7 +200,11 @@ fn make_repositories(
 /// What was processed last, and what is to be processed now.
 fn heads(work_dir: &WorkDir, sources: &Sources, args: &Args) -> anyhow::Result<(Heads, Heads)> {
     let old = processed_heads(work_dir, sources)?;
-    let new = if args.no_pull { old.clone() } else { sources.heads()? };
+    let new = match args.date {
+        _ if args.no_pull => old.clone(),
+        Some(date) => sources.heads_before(date)?,
+        None => sources.heads()?,
+    };
     Ok((old, new))
 }
 

@@ -10,7 +10,7 @@ use common::build_list::{BuildList, Order};
 use common::cli::one_line;
 use common::graph::{Exclusion, Packages, Plan, closure, plan};
 use common::names::PkgBase;
-use common::source::Sources;
+use common::source::{Heads, Sources};
 use common::srcinfo::SrcInfo;
 
 use crate::changes::Why;
@@ -35,6 +35,8 @@ pub(crate) struct Present {
 /// What it shall say.
 #[derive(Debug, Default)]
 pub(crate) struct Next {
+    /// The commits that have been processed then.
+    pub(crate) heads: Heads,
     /// The build list.
     pub(crate) list: BuildList,
     /// The deletion list.
@@ -92,6 +94,7 @@ pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present
     // What a run that was killed has scheduled already is no news.
     scheduled.retain(|name, _| pending.get(name).copied() != orders.get(name));
     Next {
+        heads: gathered.new_heads.clone(),
         scheduled: list
             .orders()
             .filter_map(|order| Some((order.clone(), scheduled.remove(&order.pkgbase)?)))

@@ -6,7 +6,8 @@ mod scenario;
 
 use std::fs;
 
-use scenario::{Scenario, fixture::has_programs};
+use scenario::Scenario;
+use testkit::need;
 
 const SMALL: &[(&str, &str)] = &[
     ("core/a", ""),
@@ -38,7 +39,7 @@ fn scenario_1_the_first_run_schedules_everything_that_is_followed() {
 
 #[test]
 fn scenario_2_a_package_of_ours_alone_is_on_the_list_at_once() {
-    if !has_programs(&["bwrap", "makepkg"]) {
+    if !need::programs(&["bwrap", "makepkg"]) {
         return;
     }
     let mut scenario = Scenario::of(SMALL);
@@ -162,7 +163,7 @@ fn scenario_9_a_version_in_testing_counts_when_it_leaves_testing() {
 
 #[test]
 fn scenario_10_what_upstream_deletes_stays_when_we_have_a_pkgbuild_for_it() {
-    if !has_programs(&["bwrap", "makepkg"]) {
+    if !need::programs(&["bwrap", "makepkg"]) {
         return;
     }
     let pkgbuild = |name: &str| format!("pkgname={name}\npkgver=1\npkgrel=1\narch=(any)\n");
@@ -343,7 +344,7 @@ fn the_state_of_an_order_that_left_the_list_is_forgotten() {
 
 #[test]
 fn a_pkgbuild_that_cannot_be_evaluated_holds_its_order_back_until_it_can() {
-    if !has_programs(&["bwrap", "makepkg"]) {
+    if !need::programs(&["bwrap", "makepkg"]) {
         return;
     }
     let mut scenario = Scenario::of(&[("core/a", ""), ("core/b", "make:a")]);

@@ -104,6 +104,27 @@ fn scenario_20_the_options_do_what_they_say() {
 }
 
 #[test]
+fn a_date_takes_every_repository_back_to_its_last_commit_before_it() {
+    let mut scenario = Scenario::of(&[("core/a", ""), ("community/c", "")]);
+    let old = scenario.commit_at(1_000_000);
+    scenario.put("core/b", "");
+    scenario.drop("c/");
+    let new = scenario.commit_at(2_000_000);
+    scenario.ends(2, &["--date", "@999999"]);
+    scenario.ends(64, &["--date", "yesterday"]);
+    scenario.ends(64, &["-n", "--date", "@1"]);
+    scenario.ends(0, &["-d", "1970-01-13"]);
+    assert_eq!(scenario.list(), ["a", "c"]);
+    assert_eq!(scenario.read("packages.revision"), format!("{}\n", old[0]));
+    scenario.ends(0, &[]);
+    assert_eq!(
+        (scenario.list(), scenario.deletions()),
+        (vec!["a".into(), "b".into()], vec!["c".to_owned()])
+    );
+    assert_eq!(scenario.read("packages.revision"), format!("{}\n", new[0]));
+}
+
+#[test]
 fn without_what_was_processed_last_no_pull_changes_nothing() {
     let scenario = Scenario::of(&[("core/a", "")]);
     scenario.commit();

@@ -1,25 +1,40 @@
-//! Scenario 24: killed at any instant, the next run ends with the files of a run that nobody disturbed.
+//! Scenario 24: killed at any instant, or with a system call that fails, the next run ends with the files of a run that
+//! nobody disturbed.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod scenario;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::names::Revision;
 use common::process::Command;
-use scenario::{Scenario, fixture::has_programs};
+use scenario::Scenario;
+use scenario::forge::{arch, package, release};
+use testkit::need;
+use testkit::packaging::{FILE, srcinfo};
 
 /// System calls that change the work directory, one a group; with those of the children (git) where it says `-f`.
 const CALLS: &[(&str, &str)] = &[
     ("", "rename,renameat,renameat2"),
     ("", "unlink,unlinkat"),
     ("", "write"),
-    ("", "fsync,fdatasync"),
     ("-f", "rename,renameat,renameat2"),
 ];
+/// System calls that fail, and how.
+const FAULTS: &[(&str, &str)] = &[
+    ("openat", "EMFILE"),
+    ("write", "ENOSPC"),
+    ("read", "EIO"),
+    ("getdents64", "EIO"),
+    ("fsync", "EIO"),
+    ("renameat", "ENOSPC"),
+    ("unlink", "EIO"),
+];
+/// At most so many calls of one kind fail, spread over the run: that is a matter of time.
+const POINTS: usize = 9;
 /// More than this many calls of a group are not expected.
 const MANY: usize = 400;
 
@@ -57,45 +72,59 @@ fn state(scenario: &Scenario) -> BTreeMap<String, String> {
     files.filter(|(name, _)| is_state(name)).collect()
 }
 
+/// A strace in front of the tool.
+fn traced(scenario: &Scenario, options: &[&str]) -> Command {
+    let conf = scenario.port.directory.path().join("portsmith.conf");
+    let tool = env!("CARGO_BIN_EXE_get-package-updates");
+    let strace = Command::new("strace").arg("-qq").args(options);
+    strace.args([tool, "-q", "--config"]).arg(conf)
+}
+
+fn work_as_before(scenario: &Scenario, before: &Path) {
+    let work = scenario.work("");
+    std::fs::remove_dir_all(&work).unwrap();
+    copy(before, &work);
+}
+
+/// A copy of the work directory, and the files and events of a run that nobody disturbs.
+fn undisturbed(scenario: &Scenario) -> (PathBuf, BTreeMap<String, String>, BTreeSet<String>) {
+    let before = scenario.port.directory.path().join("before");
+    copy(&scenario.work(""), &before);
+    scenario.ends(0, &[]);
+    let (expected, events) = (state(scenario), events(scenario));
+    (before, expected, events)
+}
+
+/// What the journal says, without times.
+fn events(scenario: &Scenario) -> BTreeSet<String> {
+    let text = scenario.read("journal");
+    text.lines().map(|l| l.split_once('\t').unwrap().1.to_owned()).collect()
+}
+
 fn copy(from: &Path, to: &Path) {
     Command::new("cp").args(["-a", "--"]).arg(from).arg(to).run().unwrap();
 }
 
 #[test]
 fn scenario_24_a_run_that_is_killed_is_done_again_by_the_next_one() {
-    if !has_programs(&["strace", "cp"]) {
+    if !need::programs(&["strace", "cp"]) {
         return;
     }
     let (scenario, _) = prepared();
-    let work = scenario.work("");
-    let before = scenario.port.directory.path().join("before");
-    copy(&work, &before);
-    scenario.ends(0, &[]);
-    let expected = state(&scenario);
-    let events = |text: &str| {
-        text.lines()
-            .map(|l| l.split_once('\t').unwrap().1.to_owned())
-            .collect::<Vec<_>>()
-    };
-    let expected_events: std::collections::BTreeSet<String> = events(&scenario.read("journal")).into_iter().collect();
+    let (before, expected, expected_events) = undisturbed(&scenario);
     let mut killed = 0;
     for (follow, calls) in CALLS {
         for at in 1..MANY {
-            std::fs::remove_dir_all(&work).unwrap();
-            copy(&before, &work);
-            let strace = Command::new("strace")
-                .args(["-qq", "-o", "/dev/null", "-e"])
-                .arg(format!("inject={calls}:signal=SIGKILL:when={at}"))
-                .args(follow.split_whitespace());
-            let conf = scenario.port.directory.path().join("portsmith.conf");
-            let tool = env!("CARGO_BIN_EXE_get-package-updates");
-            let ended = strace.args([tool, "-q", "--config"]).arg(&conf).wait().unwrap();
-            let is_killed = !ended.status.success();
+            work_as_before(&scenario, &before);
+            let inject = format!("inject={calls}:signal=SIGKILL:when={at}");
+            let mut options = vec!["-o", "/dev/null", "-e", &inject];
+            options.extend(follow.split_whitespace());
+            let is_killed = !traced(&scenario, &options).wait().unwrap().status.success();
             killed += usize::from(is_killed);
             scenario.ends(0, &[]);
-            assert_eq!(state(&scenario), expected, "killed at call {at} of {calls} {follow}");
-            let all: std::collections::BTreeSet<String> = events(&scenario.read("journal")).into_iter().collect();
-            assert_eq!(all, expected_events, "killed at call {at} of {calls} {follow}");
+            let point = format!("killed at call {at} of {calls} {follow}");
+            assert_eq!(state(&scenario), expected, "{point}");
+            assert_eq!(events(&scenario), expected_events, "{point}");
             if !is_killed {
                 break;
             }
@@ -103,4 +132,102 @@ fn scenario_24_a_run_that_is_killed_is_done_again_by_the_next_one() {
     }
     drop(writeln!(std::io::stderr(), "killed at {killed} points"));
     assert!(killed > 20, "{killed}");
+}
+
+/// The calls of one kind that are about the port's files, by their number among all of that kind.
+fn calls_about(scenario: &Scenario, before: &Path, call: &str) -> Vec<(usize, String)> {
+    work_as_before(scenario, before);
+    let log = scenario.port.directory.path().join("strace");
+    let options = [
+        "-y",
+        "-s",
+        "0",
+        "-o",
+        log.to_str().unwrap(),
+        "-e",
+        &format!("trace={call}"),
+    ];
+    assert!(traced(scenario, &options).wait().unwrap().status.success());
+    let place = scenario.port.directory.path().display().to_string();
+    let text = std::fs::read_to_string(log).unwrap();
+    let lines = text.lines().enumerate().filter(|(_, line)| line.contains(&place));
+    lines.map(|(index, line)| (index + 1, line.to_owned())).collect()
+}
+
+#[test]
+fn a_full_disk_a_bad_disk_and_too_many_files_lose_nothing() {
+    if !need::programs(&["strace", "cp"]) {
+        return;
+    }
+    let (scenario, _) = prepared();
+    let (before, expected, expected_events) = undisturbed(&scenario);
+    let (mut injected, mut failed, mut possible) = (0, 0, 0);
+    for (call, errno) in FAULTS {
+        let calls = calls_about(&scenario, &before, call);
+        assert!(!calls.is_empty(), "no {call} is about the port's files");
+        possible += calls.len();
+        for (at, line) in calls.iter().step_by(calls.len().div_ceil(POINTS)) {
+            work_as_before(&scenario, &before);
+            let inject = format!("inject={call}:error={errno}:when={at}");
+            let ended = traced(&scenario, &["-o", "/dev/null", "-e", &inject]).wait().unwrap();
+            let point = format!("{errno} in {line}");
+            let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
+            match ended.status.code() {
+                Some(0) => {}
+                Some(2 | 74 | 78) => {
+                    failed += 1;
+                    assert!(stderr.starts_with("get-package-updates: "), "{point}: {stderr}");
+                }
+                other => panic!("{point}: {other:?} {stderr}"),
+            }
+            injected += 1;
+            scenario.ends(0, &[]);
+            assert_eq!(state(&scenario), expected, "{point}");
+            assert_eq!(events(&scenario), expected_events, "{point}");
+        }
+    }
+    drop(writeln!(
+        std::io::stderr(),
+        "{injected} faults of {possible}, {failed} of them fatal"
+    ));
+    assert!(failed > 20, "{failed}");
+}
+
+#[test]
+fn a_git_that_is_killed_while_it_fetches_a_package_is_run_again() {
+    if !need::programs(&["strace", "cp"]) {
+        return;
+    }
+    let mut scenario = arch();
+    let (remote, first) = package(&scenario, "a", "a", "glibc");
+    release(&mut scenario, "core-x86_64/a", "1-1", &first);
+    scenario.commit();
+    scenario.ends(0, &[]);
+    let text = srcinfo("a", &["depends = zlib"]);
+    let second = remote.commit(&[("PKGBUILD", FILE, "pkgname=a # 2\n"), (".SRCINFO", FILE, &text)]);
+    release(&mut scenario, "core-x86_64/a", "2-1", &second);
+    let (_, new) = package(&scenario, "b", "b", "glibc");
+    release(&mut scenario, "core-x86_64/b", "1-1", &new);
+    scenario.commit();
+    let (before, expected, expected_events) = undisturbed(&scenario);
+    let mut killed = 0;
+    for calls in ["rename,renameat,renameat2,link,linkat", "unlink,unlinkat"] {
+        for at in 1..MANY {
+            work_as_before(&scenario, &before);
+            let inject = format!("inject={calls}:signal=SIGKILL:when={at}");
+            let options = ["-f", "-o", "/dev/null", "-e", &inject];
+            let ended = traced(&scenario, &options).wait().unwrap();
+            let is_killed = !ended.status.success() || !ended.stderr.is_empty();
+            killed += usize::from(is_killed);
+            scenario.ends(0, &[]);
+            let point = format!("killed at call {at} of {calls}");
+            assert_eq!(state(&scenario), expected, "{point}");
+            assert_eq!(events(&scenario), expected_events, "{point}");
+            if !is_killed {
+                break;
+            }
+        }
+    }
+    drop(writeln!(std::io::stderr(), "killed at {killed} points"));
+    assert!(killed > 5, "{killed}");
 }

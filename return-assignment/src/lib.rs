@@ -94,7 +94,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, stdin: &mut dyn Read, stdo
             ExitCode::from(outcome.code())
         }
         Err(error) => {
-            messages.error(format_args!("{error:#}"));
+            messages.error(common::cli::sentence(error.chain()));
             exit_code(&error)
         }
     }
@@ -103,7 +103,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, stdin: &mut dyn Read, stdo
 /// Unforeseen trouble is 1 for a builder; what the operator has to mend has a code of its own.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is_of_configuration = |cause: &(dyn std::error::Error + 'static)| {
-        cause.is::<ConfigError>()
+        cause.downcast_ref().is_some_and(ConfigError::is_of_the_operator)
             || matches!(cause.downcast_ref(), Some(WorkDirError::Config(_)))
             || matches!(cause.downcast_ref(), Some(RepositoryError::Config(_)))
             || matches!(cause.downcast_ref(), Some(SignatureError::BuilderKeys { .. }))

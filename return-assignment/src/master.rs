@@ -263,7 +263,8 @@ impl<'a> Master<'a> {
         Ok(())
     }
 
-    /// Counts a failed attempt and ends this builder's lease; others may go on with the order.
+    /// Counts a failed attempt and ends this builder's lease; others may go on with the order. The builder's name goes
+    /// last: until then the same return again completes what a killed tool began.
     fn end_attempt(&self, order: &Order, builder: &Builder, event: Event, detail: &str) -> anyhow::Result<()> {
         let now = Now::read();
         let states = self.work_dir.states();
@@ -272,6 +273,8 @@ impl<'a> Master<'a> {
             broken.push(format!("{builder} {}", now.unix));
             states.write(order, State::Broken, &broken)?;
         }
+        self.note(&now, event, order, builder, detail);
+        self.work_dir.leases().end(order, [builder])?;
         let mut owners = states.read(order, State::Locked)?.unwrap_or_default();
         owners.retain(|owner| owner != builder.as_str());
         if owners.is_empty() {
@@ -279,12 +282,10 @@ impl<'a> Master<'a> {
         } else {
             states.write(order, State::Locked, &owners)?;
         }
-        self.work_dir.leases().end(order, [builder])?;
-        self.note(&now, event, order, builder, detail);
         Ok(())
     }
 
-    /// Whether a killed tool has counted this lease's failure already.
+    /// Whether a killed tool has counted this lease's failure already; it may have ended the lease, too.
     fn is_counted(&self, order: &Order, builder: &Builder, broken: &[String]) -> anyhow::Result<bool> {
         let leases = self.work_dir.leases().of(builder)?;
         let since = leases
@@ -297,7 +298,7 @@ impl<'a> Master<'a> {
             .filter_map(|line| line.split_once(' '))
             .find(|(name, _)| *name == builder.as_str())
             .and_then(|(_, time)| time.parse::<u64>().ok());
-        Ok(matches!((since, last), (Some(since), Some(last)) if last > since))
+        Ok(last.is_some_and(|last| since.is_none_or(|since| last > since)))
     }
 
     /// Writes the journal, which nothing depends on.

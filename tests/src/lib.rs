@@ -3,7 +3,9 @@
 //! What it starts it ends again; what is missing on the machine is a visible skip on a laptop and a failure where `CI`
 //! is set.
 
+pub mod fault;
 pub mod gpg;
+pub mod master;
 pub mod need;
 pub mod package;
 pub mod packaging;

@@ -144,7 +144,7 @@ impl Port {
         }
         pacman.push_str(&read(&mirror.join("host.conf")));
         write(&self.path("pacman.conf"), &pacman);
-        let chroots = directory().join("../test-chroots");
+        let chroots = directory().join("../test-chroots/port");
         std::fs::create_dir_all(&chroots).expect("the target directory can be written");
         if must(Command::new("id").arg("-u")) == "0" {
             must(Command::new("chown").arg("portsmith:").arg(&chroots));

@@ -35,9 +35,9 @@ impl<'a> Packages<'a> {
             infos: packages.into_iter().collect(),
             ..Self::default()
         };
-        for (pkgbase, info) in &all.infos {
+        for (pkgbase, info) in all.infos.clone() {
             match info {
-                Some(info) => add(&mut all.named, &mut all.provided, &mut all.groups, pkgbase, info),
+                Some(info) => all.add(pkgbase, info),
                 None => all.named.entry(pkgbase.as_str()).or_default().push(Provider {
                     pkgbase,
                     pkgname: pkgbase.as_str(),
@@ -127,31 +127,27 @@ impl<'a> Packages<'a> {
             None => dependency.version.is_none(),
         })
     }
-}
 
-fn add<'a>(
-    named: &mut BTreeMap<&'a str, Vec<Provider<'a>>>,
-    provided: &mut BTreeMap<&'a str, Vec<Provider<'a>>>,
-    groups: &mut BTreeMap<&'a str, BTreeSet<&'a PkgBase>>,
-    pkgbase: &'a PkgBase,
-    info: &'a SrcInfo,
-) {
-    for package in &info.packages {
-        let pkgname = package.pkgname.as_str();
-        named.entry(pkgname).or_default().push(Provider {
-            pkgbase,
-            pkgname,
-            version: Some(info.version.as_str()),
-        });
-        for provision in &package.provides {
-            provided.entry(&provision.name).or_default().push(Provider {
+    fn add(&mut self, pkgbase: &'a PkgBase, info: &'a SrcInfo) {
+        for package in &info.packages {
+            let pkgname = package.pkgname.as_str();
+            let version = Some(info.version.as_str());
+            self.named.entry(pkgname).or_default().push(Provider {
                 pkgbase,
                 pkgname,
-                version: provision.version.as_ref().map(|(_, version)| version.as_str()),
+                version,
             });
-        }
-        for group in &package.groups {
-            groups.entry(group).or_default().insert(pkgbase);
+            for provision in &package.provides {
+                let version = provision.version.as_ref().map(|(_, version)| version.as_str());
+                self.provided.entry(&provision.name).or_default().push(Provider {
+                    pkgbase,
+                    pkgname,
+                    version,
+                });
+            }
+            for group in &package.groups {
+                self.groups.entry(group).or_default().insert(pkgbase);
+            }
         }
     }
 }

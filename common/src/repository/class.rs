@@ -108,7 +108,7 @@ impl Classes {
     }
 
     /// Where packages of an order of `upstream` lie in a class: the key `staging_for__REPO` (`testing_for__`,
-    /// `stable_for__`), else as archlinux32 does (reference section 6.7). A standalone repository is its own
+    /// `stable_for__`), else as archlinux32 does. A standalone repository is its own
     /// destination.
     ///
     /// # Errors

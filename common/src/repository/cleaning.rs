@@ -67,12 +67,14 @@ impl Repositories {
         };
         let mut removed = 0;
         for name in directory.files()? {
-            let package = name.as_str().trim_end_matches(".sig");
-            let since = leaving.get(package).copied();
-            let path = directory.path.join(&name);
-            let is_over = || since.map_or_else(|| self.is_old(&path, now), |since| since + self.grace_seconds <= now);
-            if !named.contains(package) && is_over() {
-                atomic::remove(&path)?;
+            let package: FileName = name.as_str().trim_end_matches(".sig").parse()?;
+            if named.contains(&package) {
+                continue;
+            }
+            // What a killed tool or repo-remove left has been noticed only now.
+            let since = *leaving.entry(package).or_insert(now);
+            if since + self.grace_seconds <= now {
+                atomic::remove(&directory.path.join(&name))?;
                 removed += 1;
             }
         }

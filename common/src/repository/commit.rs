@@ -87,6 +87,7 @@ impl Transaction<'_> {
         Ok(self.changes.contains_key(&directory.repository)
             || directory.is_foreign()
             || directory.current()?.is_none()
+            || self.repositories.has_to_be_signed(directory)?
             || is_source())
     }
 
@@ -106,7 +107,9 @@ impl Transaction<'_> {
                 directory: directory.clone(),
                 after: before.clone(),
                 before,
-                must_write: is_foreign || directory.current()?.is_none(),
+                must_write: is_foreign
+                    || directory.current()?.is_none()
+                    || self.repositories.has_to_be_signed(directory)?,
             });
         }
         let sources: BTreeMap<Repository, Content> = drafts
@@ -201,6 +204,15 @@ impl Repositories {
     /// The directories of all configured repositories, the most stable ones first: the order of flips.
     pub(super) fn directories(&self) -> Vec<Directory> {
         self.classes.all().map(|(name, _)| self.directory(name)).collect()
+    }
+
+    /// Whether a key has been configured since the databases were written.
+    fn has_to_be_signed(&self, directory: &Directory) -> Result<bool, RepositoryError> {
+        let Some(number) = directory.current()?.filter(|_| self.signing.is_some()) else {
+            return Ok(false);
+        };
+        let name = format!("{}.sig", directory.database_name(super::directory::Kind::Db));
+        Ok(!directory.generation(number).join(name).exists())
     }
 
     fn next_number(&self, directories: &[Directory]) -> Result<u64, RepositoryError> {

@@ -1,4 +1,4 @@
-//! Which packages go when others enter a repository (reference section 6.7).
+//! Which packages go when others enter a repository, archlinux32's table.
 //!
 //! | package enters | older versions go from | the same or older ones go from |
 //! |---|---|---|

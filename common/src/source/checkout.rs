@@ -26,6 +26,8 @@ const MAX_TOTAL: usize = 256 << 20;
 const MAX_ENTRIES: usize = 4_000;
 /// Deepest directory.
 const MAX_DEPTH: usize = 16;
+/// Longest path in the directory.
+const MAX_PATH: usize = 1_024;
 
 /// A file of the directory, by its path in parts.
 type Files<'a> = BTreeMap<Vec<String>, Source<'a>>;
@@ -38,19 +40,22 @@ struct Source<'a> {
 }
 
 impl Sources {
-    /// Writes the directory that an order is built in: `destination` must be missing or empty.
+    /// Writes the directory that an order is built in: `destination` must be missing or empty. In the layout `state` the
+    /// package's commit is fetched where it is missing.
     ///
     /// # Errors
-    /// A commit is not in the clones, there is no PKGBUILD, the content is refused or a file cannot be written.
+    /// A commit is not in the clones or cannot be fetched, there is no PKGBUILD, the content is refused or a file cannot be written.
     pub fn checkout(&self, order: &Order, sub: SubRelease, destination: &Path) -> Result<(), SourceError> {
         let content = self.content(order)?;
+        self.fetch_content(&order.pkgbase, &content)?;
+        let parts = self.parts(&order.pkgbase, &content)?;
         let reader = Reader {
             pkgbase: &order.pkgbase,
         };
         let mut files = Files::new();
         let mut pkgbuilds = Vec::new();
-        for (git, tree) in self.parts(&content).into_iter().flatten() {
-            let mut layer = reader.files(git, tree)?;
+        for (git, tree) in parts.iter().flatten() {
+            let mut layer = reader.files(git, *tree)?;
             if let Some(pkgbuild) = layer.remove(["PKGBUILD".to_owned()].as_slice()) {
                 pkgbuilds.push(reader.pkgbuild(pkgbuild)?);
             }
@@ -58,6 +63,9 @@ impl Sources {
         }
         if pkgbuilds.is_empty() {
             return Err(SourceError::NoPkgbuild(Box::new(order.clone())));
+        }
+        if let Some(path) = files.keys().find(|path| path[0] == "PKGBUILD") {
+            return Err(reader.refuse(path, "is in a directory of the PKGBUILD's name"));
         }
         let pkgbuild = mangle(&pkgbuilds, sub, &self.arch);
         make_directory(destination)?;
@@ -101,6 +109,9 @@ impl Reader<'_> {
                 path.push(String::from_utf8_lossy(&entry.name).into_owned());
                 if !entry.text().is_some_and(is_plain_name) {
                     return Err(self.refuse(&path, "has a name that no file may have"));
+                }
+                if path.iter().map(|part| part.len() + 1).sum::<usize>() > MAX_PATH {
+                    return Err(self.refuse(&path, "is too long"));
                 }
                 match entry.kind {
                     EntryKind::Tree => pending.push((path, entry.id)),

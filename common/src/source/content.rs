@@ -24,7 +24,7 @@ impl fmt::Display for ContentId {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
     id: ContentId,
-    /// The git repository, by its place among upstream's, and the tree in it.
+    /// The git repository, by its place among upstream's, and the tree in it; in the layout `state` the state file.
     pub(super) upstream: Option<(usize, Oid)>,
     pub(super) customization: Option<Oid>,
 }

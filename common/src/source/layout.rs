@@ -2,31 +2,38 @@
 //!
 //! `svntogit`: `PKGBASE/repos/REPOSITORY-ARCH/`, ARCH being the followed architecture or `any` (the former wins);
 //! `PKGBASE/trunk/` is ignored. `tree`: `REPOSITORY/PKGBASE/`, or `PKGBASE/` when `repo_default__NAME` says to which
-//! repository all of them belong. Package repositories for staging, testing and the unstable ones are ignored.
+//! repository all of them belong. `state`: `REPOSITORY-ARCH/PKGBASE` is a file, see module `packages`. Package repositories for staging, testing and the unstable ones are ignored.
+
+use std::collections::BTreeMap;
 
 use git2::Oid;
 
+use super::packages::{PackageRepositories, newer};
+use crate::build_list::Order;
 use crate::config::{Config, ConfigError};
 use crate::git::{Entry, EntryKind, GitError, GitRepository};
 use crate::names::{Arch, PkgBase, Repository};
 
 /// The layout of a git repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Layout {
+pub(super) enum Layout {
     /// `PKGBASE/repos/REPOSITORY-ARCH/`.
     SvnToGit,
     /// `REPOSITORY/PKGBASE/`.
     Tree,
     /// `PKGBASE/`, all of one repository.
     Flat(Repository),
+    /// `REPOSITORY-ARCH/PKGBASE` is a file that names a commit of the package's own git repository.
+    State(PackageRepositories),
 }
 
-/// A directory of a package.
+/// What a git repository has of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) pkgbase: PkgBase,
     pub(super) repository: Repository,
-    pub(super) tree: Oid,
+    /// The tree of its files; in the layout `state` the file that says where they are.
+    pub(super) id: Oid,
 }
 
 impl Layout {
@@ -34,31 +41,46 @@ impl Layout {
     ///
     /// # Errors
     /// There is no such layout.
-    pub fn configured(config: &Config, name: &Repository) -> Result<Self, ConfigError> {
+    pub(super) fn configured(config: &Config, name: &Repository) -> Result<Self, ConfigError> {
         let key = Config::key_for("repo_layout__", name);
         let default = config.parsed::<Repository>(&Config::key_for("repo_default__", name))?;
         match (config.text(&key), default) {
             (None | Some("svntogit"), _) => Ok(Self::SvnToGit),
             (Some("tree"), None) => Ok(Self::Tree),
             (Some("tree"), Some(repository)) => Ok(Self::Flat(repository)),
-            (Some(_), _) => Err(config.refuse(&key, "it has to be svntogit or tree")),
+            (Some("state"), _) => Ok(Self::State(PackageRepositories::configured(config, name)?)),
+            (Some(_), _) => Err(config.refuse(&key, "it has to be svntogit, tree or state")),
         }
     }
 
-    /// The directories of all packages below a tree; a package may have several.
-    pub(super) fn places(&self, git: &GitRepository, tree: Oid, arch: &Arch) -> Result<Vec<Place>, GitError> {
+    /// What is there of all packages below a tree; a package may be there several times. What could be a package but
+    /// has no package's name is named in `strange`.
+    pub(super) fn places(
+        &self,
+        git: &GitRepository,
+        tree: Oid,
+        arch: &Arch,
+        strange: &mut Vec<String>,
+    ) -> Result<Vec<Place>, GitError> {
+        if let Self::State(_) = self {
+            return state_files(git, tree, arch, strange);
+        }
         let mut places = Vec::new();
         for entry in directories(git.entries(tree)?) {
+            let pkgbase = parse::<PkgBase>(&entry);
+            if pkgbase.is_none() && *self != Self::Tree && !entry.name.starts_with(b".") {
+                strange.push(String::from_utf8_lossy(&entry.name).into_owned());
+            }
             match self {
                 Self::SvnToGit => {
-                    let Some(pkgbase) = parse::<PkgBase>(&entry) else {
+                    let Some(pkgbase) = pkgbase else {
                         continue;
                     };
-                    for (repository, tree) in repositories(git, entry.id, arch)? {
+                    for (repository, id) in repositories(git, entry.id, arch)? {
                         places.push(Place {
                             pkgbase: pkgbase.clone(),
                             repository,
-                            tree,
+                            id,
                         });
                     }
                 }
@@ -69,28 +91,31 @@ impl Layout {
                     }
                 }
                 Self::Flat(repository) => {
-                    if let Some(pkgbase) = parse::<PkgBase>(&entry) {
+                    if let Some(pkgbase) = pkgbase {
                         places.push(Place {
                             pkgbase,
                             repository: repository.clone(),
-                            tree: entry.id,
+                            id: entry.id,
                         });
                     }
                 }
+                Self::State(_) => {}
             }
         }
         Ok(places)
     }
 
-    /// The directory of one package in one package repository.
+    /// What an order is built from: its directory, in the layout `state` its file.
     pub(super) fn find(
         &self,
         git: &GitRepository,
         tree: Oid,
-        pkgbase: &PkgBase,
-        repository: &Repository,
+        order: &Order,
         arch: &Arch,
     ) -> Result<Option<Oid>, GitError> {
+        let Order {
+            pkgbase, repository, ..
+        } = order;
         let paths = match self {
             Self::SvnToGit => vec![
                 format!("{pkgbase}/repos/{repository}-{arch}"),
@@ -99,6 +124,16 @@ impl Layout {
             Self::Tree => vec![format!("{repository}/{pkgbase}")],
             Self::Flat(of_all) if of_all == repository => vec![pkgbase.to_string()],
             Self::Flat(_) => Vec::new(),
+            Self::State(_) => {
+                let file = |of_arch: &str| {
+                    let entry = git.lookup(tree, &format!("{repository}-{of_arch}/{pkgbase}"))?;
+                    Ok(entry.filter(is_file).map(|entry| entry.id))
+                };
+                return Ok(match (file(arch.as_str())?, file("any")?) {
+                    (Some(first), Some(second)) => Some(newer(git, pkgbase, (first, second))),
+                    (first, second) => first.or(second),
+                });
+            }
         };
         for path in paths {
             let entry = git.lookup(tree, &path)?;
@@ -117,7 +152,7 @@ pub(super) fn packages(git: &GitRepository, tree: Oid, repository: &Repository) 
             Some(Place {
                 pkgbase: parse(&entry)?,
                 repository: repository.clone(),
-                tree: entry.id,
+                id: entry.id,
             })
         })
         .collect())
@@ -157,6 +192,44 @@ fn repositories(git: &GitRepository, tree: Oid, arch: &Arch) -> Result<Vec<(Repo
     Ok(found)
 }
 
+/// The files of all packages in the layout `state`.
+fn state_files(git: &GitRepository, tree: Oid, arch: &Arch, strange: &mut Vec<String>) -> Result<Vec<Place>, GitError> {
+    let mut found: BTreeMap<(PkgBase, Repository), Oid> = BTreeMap::new();
+    for of_arch in [arch.as_str(), "any"] {
+        for directory in directories(git.entries(tree)?) {
+            let name = directory.text().and_then(|name| name.rsplit_once('-'));
+            let repository = name
+                .filter(|(_, suffix)| *suffix == of_arch)
+                .and_then(|(name, _)| name.parse().ok())
+                .filter(is_followed);
+            let Some(repository) = repository else {
+                continue;
+            };
+            for entry in git.entries(directory.id)?.into_iter().filter(is_file) {
+                let Some(pkgbase) = parse::<PkgBase>(&entry) else {
+                    strange.push(format!(
+                        "{repository}-{of_arch}/{}",
+                        String::from_utf8_lossy(&entry.name)
+                    ));
+                    continue;
+                };
+                let key = (pkgbase, repository.clone());
+                let id = match found.get(&key) {
+                    Some(first) => newer(git, &key.0, (*first, entry.id)),
+                    None => entry.id,
+                };
+                found.insert(key, id);
+            }
+        }
+    }
+    let place = |((pkgbase, repository), id)| Place {
+        pkgbase,
+        repository,
+        id,
+    };
+    Ok(found.into_iter().map(place).collect())
+}
+
 /// Upstream's staging and testing are not followed, and the unstable ones neither.
 fn is_followed(repository: &Repository) -> bool {
     !["staging", "testing", "unstable"]
@@ -166,6 +239,10 @@ fn is_followed(repository: &Repository) -> bool {
 
 fn directories(entries: Vec<Entry>) -> impl Iterator<Item = Entry> {
     entries.into_iter().filter(|entry| entry.kind == EntryKind::Tree)
+}
+
+fn is_file(entry: &Entry) -> bool {
+    matches!(entry.kind, EntryKind::File | EntryKind::Executable)
 }
 
 fn parse<T: std::str::FromStr>(entry: &Entry) -> Option<T> {

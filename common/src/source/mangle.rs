@@ -2,7 +2,7 @@
 //!
 //! The text is changed before bash sees it, so that values which are made of `pkgrel` and `arch` follow. What the
 //! customization's text says comes after upstream's and wins. `pkgver()` is unset: the version was fixed when the
-//! order was made.
+//! order was made. A fraction of upstream's pkgrel goes (`1.1` becomes `1`): makepkg allows one fraction, and it is ours.
 
 use super::SubRelease;
 use crate::names::Arch;
@@ -22,10 +22,10 @@ pub(super) fn mangle(parts: &[Vec<u8>], sub: SubRelease, arch: &Arch) -> Vec<u8>
         if matches!(line.trim_ascii(), b"$Id$" | b"# $Id$" | b"#$Id$") {
             continue;
         }
-        match literal_pkgrel_end(line) {
-            Some(end) => {
+        match literal_pkgrel(line) {
+            Some((whole, end)) => {
                 has_literal_pkgrel = true;
-                out.extend_from_slice(&line[..end]);
+                out.extend_from_slice(&line[..whole]);
                 out.extend_from_slice(sub.to_string().as_bytes());
                 out.extend_from_slice(&line[end..]);
             }
@@ -33,29 +33,30 @@ pub(super) fn mangle(parts: &[Vec<u8>], sub: SubRelease, arch: &Arch) -> Vec<u8>
         }
     }
     let mut out = with_arch(&out, arch);
-    if !has_literal_pkgrel && sub != SubRelease::None {
-        out.extend_from_slice(format!("pkgrel=\"$pkgrel\"{sub}\n").as_bytes());
+    if !has_literal_pkgrel {
+        out.extend_from_slice(format!("pkgrel=\"${{pkgrel%%.*}}\"{sub}\n").as_bytes());
     }
     out.extend_from_slice(b"unset -f pkgver\n");
     out
 }
 
-/// The end of the number in `pkgrel=1`, `pkgrel='1.2' # why` and the like: where the sub-release belongs.
-fn literal_pkgrel_end(line: &[u8]) -> Option<usize> {
+/// Where the whole number in `pkgrel=1`, `pkgrel='1.2' # why` and the like ends, and where its fraction does.
+fn literal_pkgrel(line: &[u8]) -> Option<(usize, usize)> {
     let start = assignment(line, b"pkgrel=")?;
     let quote = line.get(start).copied().filter(|byte| matches!(byte, b'"' | b'\''));
     let number = start + usize::from(quote.is_some());
-    let digits = line[number..]
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit() || **byte == b'.')
-        .count();
-    let end = number + digits;
+    let digits = |from: usize| line[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let whole = number + digits(number);
+    let end = match line.get(whole) {
+        Some(b'.') => whole + 1 + digits(whole + 1),
+        _ => whole,
+    };
     let mut rest = line[end..].iter().copied();
     let closes = quote.is_none_or(|quote| rest.next() == Some(quote));
     let ends = rest
         .next()
         .is_none_or(|byte| byte.is_ascii_whitespace() || byte == b';');
-    (digits > 0 && closes && ends).then_some(end)
+    (whole > number && closes && ends).then_some((whole, end))
 }
 
 /// Where the value begins after a word `name=` of the line that is neither in a comment nor part of another word.
@@ -127,6 +128,7 @@ mod tests {
             ("pkgrel='3' # why", "pkgrel='3.2' # why"),
             ("pkgver=1; pkgrel=\"4\"", "pkgver=1; pkgrel=\"4.2\""),
             ("  pkgrel=10;", "  pkgrel=10.2;"),
+            ("pkgrel='1.7'", "pkgrel='1.2'"),
         ] {
             let text = mangled(&[line], SubRelease::Number(2));
             assert_eq!(text, format!("{expected}\nunset -f pkgver\n"));
@@ -137,11 +139,11 @@ mod tests {
     fn a_pkgrel_that_is_computed_gets_it_at_the_end() {
         let text = mangled(&["pkgrel=$_rel\n# pkgrel=1\n_pkgrel=1\n"], SubRelease::Number(0));
         assert!(
-            text.ends_with("_pkgrel=1\npkgrel=\"$pkgrel\".0\nunset -f pkgver\n"),
+            text.ends_with("_pkgrel=1\npkgrel=\"${pkgrel%%.*}\".0\nunset -f pkgver\n"),
             "{text}"
         );
         let text = mangled(&["pkgrel=$_rel\n"], SubRelease::None);
-        assert_eq!(text, "pkgrel=$_rel\nunset -f pkgver\n");
+        assert_eq!(text, "pkgrel=$_rel\npkgrel=\"${pkgrel%%.*}\"\nunset -f pkgver\n");
     }
 
     #[test]
@@ -155,10 +157,8 @@ mod tests {
             ("_arch=(x86_64)", "_arch=(x86_64)"),
             ("# arch=(x86_64)", "# arch=(x86_64)"),
         ] {
-            assert_eq!(
-                mangled(&[line], SubRelease::None),
-                format!("{expected}\nunset -f pkgver\n")
-            );
+            let text = mangled(&["pkgrel=1\n", line], SubRelease::None);
+            assert_eq!(text, format!("pkgrel=1\n{expected}\nunset -f pkgver\n"));
         }
     }
 

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use git2::Oid;
 
-use super::layout::{Place, repository_places};
-use super::{Content, Heads, SourceError, Sources, tree_at};
+use super::layout::{Layout, Place, repository_places};
+use super::{Content, Heads, Packaging, SourceError, Sources, tree_at};
 use crate::build_list::Order;
 use crate::git::{EntryKind, GitRepository};
 use crate::names::{PkgBase, Repository, Revision};
 
-/// The two PKGBUILDs of a package: a change of one of them is a new release, a change of another file is not.
+/// The two PKGBUILDs of a package: a change of one of them is a new release, a change of another file is not. In the
+/// layout `state` a change of the state file is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recipe {
     upstream: Option<Oid>,
@@ -77,8 +78,13 @@ impl Sources {
                 continue;
             };
             let name = packaging.git.name();
-            let places = packaging.layout.places(&packaging.git, tree, &self.upstream_arch)?;
-            for (pkgbase, candidate) in self.chosen(&packaging.git, places, &mut view.warnings)? {
+            let mut strange = Vec::new();
+            let places = packaging
+                .layout
+                .places(&packaging.git, tree, &self.upstream_arch, &mut strange)?;
+            let ignored = |path: String| format!("{name}: {path:?} is no name of a package, and is ignored");
+            view.warnings.extend(strange.into_iter().map(ignored));
+            for (pkgbase, candidate) in self.chosen(packaging, places, &mut view.warnings)? {
                 owners
                     .entry(candidate.place.repository.clone())
                     .or_insert_with(|| name.clone());
@@ -89,7 +95,7 @@ impl Sources {
         for (pkgbase, (index, candidate)) in upstream {
             let repository = candidate.place.repository;
             let over = laid_over.remove(&(pkgbase.clone(), repository.clone()));
-            let (over_tree, over_pkgbuild) = over.map_or((None, None), |o| (Some(o.place.tree), o.pkgbuild));
+            let (over_tree, over_pkgbuild) = over.map_or((None, None), |o| (Some(o.place.id), o.pkgbuild));
             let package = SourcePackage {
                 git_repository: self.packaging[index].git.name().clone(),
                 repository,
@@ -97,7 +103,7 @@ impl Sources {
                     upstream: candidate.pkgbuild,
                     customization: over_pkgbuild,
                 },
-                content: Content::new(Some((index, candidate.place.tree)), over_tree, &self.arch),
+                content: Content::new(Some((index, candidate.place.id)), over_tree, &self.arch),
             };
             view.packages.insert(pkgbase, package);
         }
@@ -121,7 +127,7 @@ impl Sources {
     /// One directory a package: of several package repositories the one that the configuration names first.
     fn chosen(
         &self,
-        git: &GitRepository,
+        packaging: &Packaging,
         places: Vec<Place>,
         warnings: &mut Vec<String>,
     ) -> Result<BTreeMap<PkgBase, Candidate>, SourceError> {
@@ -132,7 +138,7 @@ impl Sources {
         let mut chosen: BTreeMap<PkgBase, Candidate> = BTreeMap::new();
         for place in places {
             let candidate = Candidate {
-                pkgbuild: pkgbuild_of(git, place.tree)?,
+                pkgbuild: recipe_of(packaging, place.id)?,
                 place,
             };
             if candidate.pkgbuild.is_none() {
@@ -164,7 +170,7 @@ impl Sources {
             return Ok(found);
         };
         for place in repository_places(git, tree)? {
-            let pkgbuild = pkgbuild_of(git, place.tree)?;
+            let pkgbuild = pkgbuild_of(git, place.id)?;
             let key = (place.pkgbase.clone(), place.repository.clone());
             found.insert(key, Candidate { place, pkgbuild });
         }
@@ -202,7 +208,7 @@ impl Sources {
                         upstream: None,
                         customization: candidate.pkgbuild,
                     },
-                    content: Content::new(None, Some(candidate.place.tree), &self.arch),
+                    content: Content::new(None, Some(candidate.place.id), &self.arch),
                 };
                 match view.packages.entry(pkgbase) {
                     Entry::Vacant(free) => drop(free.insert(package)),
@@ -213,6 +219,14 @@ impl Sources {
                 }
             }
         }
+    }
+}
+
+/// What tells a release of upstream's from another.
+fn recipe_of(packaging: &Packaging, id: Oid) -> Result<Option<Oid>, SourceError> {
+    match packaging.layout {
+        Layout::State(_) => Ok(Some(id)),
+        _ => pkgbuild_of(&packaging.git, id),
     }
 }
 

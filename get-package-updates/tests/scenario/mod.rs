@@ -5,17 +5,15 @@
     reason = "each test binary uses a part of it; tests may panic"
 )]
 
+pub(crate) mod forge;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
 use common::names::Revision;
 use common::process::{Command, Finished};
-
-#[path = "../../../common/tests/fixture/mod.rs"]
-pub(crate) mod fixture;
-
-use fixture::{FILE, Port};
+use testkit::packaging::{FILE, File, Port, Remote};
 
 /// The files of a commit.
 pub(crate) type Tree = BTreeMap<String, String>;
@@ -52,20 +50,12 @@ impl Scenario {
     /// Empty repositories.
     pub(crate) fn new() -> Self {
         let port = Port::new();
-        let conf = format!(
-            "work_dir={}\narch=i686\nrepo_names='packages community ours'\n\
-             repo_urls__packages={}\nrepo_urls__community={}\nrepo_urls__ours={}\n",
-            port.directory.path().join("work").display(),
-            port.packages.url(),
-            port.community.url(),
-            port.ours.url(),
-        );
         Self {
+            conf: port.conf(),
             port,
             packages: Tree::new(),
             community: Tree::new(),
             ours: Tree::new(),
-            conf,
         }
     }
 
@@ -100,18 +90,23 @@ impl Scenario {
 
     /// Commits to all three repositories; the revisions in their order.
     pub(crate) fn commit(&self) -> [Revision; 3] {
+        self.commit_at(0)
+    }
+
+    /// As [`Scenario::commit`], at this Unix time.
+    pub(crate) fn commit_at(&self, unix: i64) -> [Revision; 3] {
         let Port {
             packages,
             community,
             ours,
             ..
         } = &self.port;
-        let commit = |remote: &fixture::Remote, tree: &Tree| {
-            let files: Vec<fixture::File<'_>> = tree
+        let commit = |remote: &Remote, tree: &Tree| {
+            let files: Vec<File<'_>> = tree
                 .iter()
                 .map(|(path, text)| (path.as_str(), FILE, text.as_str()))
                 .collect();
-            remote.commit(&files)
+            remote.commit_at(unix, &files)
         };
         [
             commit(packages, &self.packages),

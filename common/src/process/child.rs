@@ -1,0 +1,163 @@
+//! A running child: waiting for its end, its time limit, ending its whole group.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+
+use super::{Cause, Finished, tail};
+use crate::interrupt::Interrupt;
+
+/// How long a process group may take to end after TERM.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often an interrupt is looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// A running child. Dropping it ends its process group.
+pub struct Child {
+    pub(super) child: std::process::Child,
+    pub(super) ended: Receiver<()>,
+    pub(super) writer: Option<JoinHandle<()>>,
+    pub(super) stdout: Option<JoinHandle<Vec<u8>>>,
+    pub(super) stderr: Option<JoinHandle<Vec<u8>>>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) started: Instant,
+    pub(super) interrupt: Option<Interrupt>,
+    pub(super) reaped: bool,
+}
+
+/// Why waiting went on no longer.
+enum Verdict {
+    Ended,
+    TimedOut(Duration),
+    Interrupted,
+}
+
+impl Child {
+    /// The process id, which is also that of its group.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.reaped && matches!(self.ended.try_recv(), Err(TryRecvError::Empty))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// The time limit ends or this process is interrupted; the whole group is then ended.
+    pub fn wait(mut self) -> Result<Finished, Cause> {
+        let verdict = self.watch();
+        if !matches!(verdict, Verdict::Ended) {
+            self.end_group();
+        }
+        let status = self.child.wait()?;
+        self.reaped = true;
+        let stdout = self.collect(Stream::Stdout);
+        let stderr = self.collect(Stream::Stderr);
+        if let Some(writer) = self.writer.take() {
+            drop(writer.join());
+        }
+        match verdict {
+            Verdict::Ended => Ok(Finished { status, stdout, stderr }),
+            Verdict::TimedOut(limit) => Err(Cause::Timeout {
+                limit,
+                tail: tail(if stderr.is_empty() { &stdout } else { &stderr }),
+            }),
+            Verdict::Interrupted => Err(Cause::Interrupted),
+        }
+    }
+
+    fn watch(&self) -> Verdict {
+        loop {
+            let left = self.timeout.map(|limit| limit.saturating_sub(self.started.elapsed()));
+            let step = match (&self.interrupt, left) {
+                (None, None) => Duration::from_secs(3600),
+                (Some(_), None) => TICK,
+                (None, Some(left)) => left,
+                (Some(_), Some(left)) => left.min(TICK),
+            };
+            match self.ended.recv_timeout(step) {
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return Verdict::Ended,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.interrupt.as_ref().is_some_and(Interrupt::is_raised) {
+                return Verdict::Interrupted;
+            }
+            match self.timeout {
+                Some(limit) if self.started.elapsed() >= limit => return Verdict::TimedOut(limit),
+                _ => {}
+            }
+        }
+    }
+
+    /// TERM to the group, a grace time, then KILL.
+    fn end_group(&self) {
+        self.signal(Signal::SIGTERM);
+        if self.ended.recv_timeout(GRACE) == Err(RecvTimeoutError::Timeout) {
+            self.signal(Signal::SIGKILL);
+        }
+    }
+
+    /// Sends a signal to the process group. That it is gone already is no error.
+    pub fn signal(&self, signal: Signal) {
+        if let Ok(pid) = i32::try_from(self.child.id()) {
+            killpg(Pid::from_raw(pid), signal).ok();
+        }
+    }
+
+    /// What a stream delivered. Processes that outlive their leader would hold the pipe open: they are ended.
+    fn collect(&mut self, stream: Stream) -> Vec<u8> {
+        let handle = match stream {
+            Stream::Stdout => self.stdout.take(),
+            Stream::Stderr => self.stderr.take(),
+        };
+        let Some(handle) = handle else {
+            return Vec::new();
+        };
+        let deadline = Instant::now() + GRACE;
+        while !handle.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if !handle.is_finished() {
+            self.signal(Signal::SIGKILL);
+        }
+        handle.join().unwrap_or_default()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.end_group();
+            drop(self.child.wait());
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// Tells when the child has ended without reaping it, so that its group can be signalled safely until then.
+pub(super) fn watch(child: &std::process::Child) -> Receiver<()> {
+    let (sender, receiver) = channel();
+    let pid = i32::try_from(child.id()).map(Pid::from_raw);
+    std::thread::spawn(move || {
+        if let Ok(pid) = pid {
+            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+            while waitid(Id::Pid(pid), flags) == Err(nix::Error::EINTR) {}
+        }
+        sender.send(()).ok();
+    });
+    receiver
+}

@@ -1,0 +1,79 @@
+//! Where the output of a child goes while it runs: into memory, or into a log with a limit.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// Captured bytes a stream; more is counted and dropped.
+const CAPTURE_LIMIT: usize = 16 << 20;
+
+/// Where a drained stream goes.
+pub(super) enum Sink {
+    Capture(Vec<u8>),
+    Log(Arc<Mutex<Log>>),
+}
+
+pub(super) struct Log {
+    file: File,
+    left: u64,
+    is_cut: bool,
+}
+
+impl Sink {
+    pub(super) fn capture() -> (Self, Self) {
+        (Self::Capture(Vec::new()), Self::Capture(Vec::new()))
+    }
+
+    pub(super) fn log(file: File, limit: u64) -> (Self, Self) {
+        let log = Arc::new(Mutex::new(Log {
+            file,
+            left: limit,
+            is_cut: false,
+        }));
+        (Self::Log(Arc::clone(&log)), Self::Log(log))
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Capture(buffer) => {
+                let room = CAPTURE_LIMIT.saturating_sub(buffer.len());
+                buffer.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+            Self::Log(log) => log.lock().unwrap_or_else(PoisonError::into_inner).write(bytes),
+        }
+    }
+}
+
+impl Log {
+    fn write(&mut self, bytes: &[u8]) {
+        let room = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let kept = &bytes[..bytes.len().min(room)];
+        self.left -= kept.len() as u64;
+        let mut written = self.file.write_all(kept);
+        if kept.len() < bytes.len() && !self.is_cut {
+            self.is_cut = true;
+            written = written.and_then(|()| self.file.write_all(b"\n==> log cut here: its size limit is reached\n"));
+        }
+        // A full disk must not stop the draining, or the child would hang.
+        drop(written);
+    }
+}
+
+pub(super) fn drain(mut stream: impl Read + Send + 'static, mut sink: Sink) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 16 << 10];
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => sink.take(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        match sink {
+            Sink::Capture(bytes) => bytes,
+            Sink::Log(_) => Vec::new(),
+        }
+    })
+}

@@ -1,0 +1,240 @@
+//! Killed, a full disk, a broken one, too many open files: at every system call that changes the state of the master.
+//! The same command again completes the work, and no fault is taken for an answer of the protocol.
+
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use common::config::Config;
+use common::repository::Repositories;
+use testkit::fault::{Experiment, Fault, files, timeless};
+use testkit::gpg::GpgHome;
+use testkit::master::Master;
+use testkit::need;
+use testkit::package::PackageSpec;
+use testkit::tool::Tool;
+
+const KILL: &[Fault] = &[Fault::Kill];
+const ERRORS: &[Fault] = &[Fault::NoSpace, Fault::Io, Fault::TooManyFiles];
+const ALL: &[Fault] = &[Fault::Kill, Fault::NoSpace, Fault::Io, Fault::TooManyFiles];
+
+fn work(state: &Path) -> BTreeMap<String, String> {
+    timeless(&state.join("work"))
+}
+
+/// A master with a state to lose: old facts that go, a failure, a priority, another builder's lease.
+fn busy() -> Master {
+    let master = Master::new(&["a", "b: a", "c", "d"]);
+    let old = |state: &str| {
+        let order = master.order("a").replace(' ', ".");
+        let revision = order.split('.').nth(1).unwrap();
+        format!("package-states/{}.{state}", order.replace(revision, &"5".repeat(40)))
+    };
+    for state in ["locked", "broken", "done"] {
+        master.write(&old(state), "x 1\n");
+    }
+    master.write(&master.fact("c", "broken"), "s8 5\n");
+    master.write("priorities", "a 2\n");
+    master.ask("s9", &["d"]).expect(0);
+    let lease = master.read("builders/s9").replace(" assigned ", " assigned 5 ");
+    let mut words: Vec<&str> = lease.split(' ').collect();
+    words.remove(7);
+    master.write("builders/s9", &words.join(" "));
+    master
+}
+
+/// An experiment on a master.
+struct Trial<'a> {
+    program: &'a str,
+    view: fn(&Path) -> BTreeMap<String, String>,
+    after_error: &'a [i32],
+    again: &'a [i32],
+    equip: &'a (dyn Fn(Tool, &Path) -> Tool + Sync),
+    master: &'a Master,
+}
+
+impl<'a> Trial<'a> {
+    fn of(master: &'a Master, equip: &'a (dyn Fn(Tool, &Path) -> Tool + Sync)) -> Self {
+        Self {
+            program: "get-assignment",
+            view: work,
+            after_error: &[1],
+            again: &[0],
+            equip,
+            master,
+        }
+    }
+
+    fn run(&self, title: &str, faults: &[Fault]) -> usize {
+        Experiment {
+            title,
+            program: self.program,
+            state: &self.master.state(),
+            equip: self.equip,
+            view: self.view,
+            after_error: self.after_error,
+            again: self.again,
+            reads: &[self.master.config()],
+        }
+        .run(faults)
+    }
+}
+
+/// An upload: a tar archive of these files.
+fn tar(files: &[PathBuf]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for path in files {
+        builder.append_path_with_name(path, path.file_name().unwrap()).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+/// The work directory, what is published in staging, and every file in the pool.
+fn published(state: &Path) -> BTreeMap<String, String> {
+    let mut found = work(state);
+    let config = format!(
+        "arch=x86_64\nwork_dir='{0}/work'\nrepo_dir='{0}/repositories'\n",
+        state.display()
+    );
+    let repositories = Repositories::open(&Config::from_text(&config).unwrap()).unwrap();
+    let packages = repositories.packages(&"staging".parse().unwrap()).unwrap();
+    let names: Vec<String> = packages.iter().map(|entry| entry.file_name.to_string()).collect();
+    found.insert("staging's database".to_owned(), names.join("\n"));
+    for (name, content) in files(&state.join("repositories")) {
+        // The lock of a process that is gone is taken over by the next one that needs it.
+        let is_of_one_run = name.contains(".generations/") || name.contains(".current") || name.ends_with(".lck");
+        if !is_of_one_run && name != "lastupdate" {
+            found.insert(name, content);
+        }
+    }
+    found
+}
+
+#[test]
+fn get_assignment_hands_out_the_same_order_again() {
+    if !need::programs(&["strace"]) {
+        return;
+    }
+    let master = busy();
+    let equip = |tool: Tool, state: &Path| master.equip(tool, state, "s1").args(["--files"]);
+    let count = Trial::of(&master, &equip).run("get-assignment, a new order", ALL);
+    assert!(count > 20, "{count}");
+    master.ask("s1", &[]).expect(0);
+    let count = Trial::of(&master, &equip).run("get-assignment, the same order again", ALL);
+    assert!(count > 20, "{count}");
+}
+
+#[test]
+fn a_sign_of_life_is_taken_or_the_builder_goes_on() {
+    if !need::programs(&["strace"]) {
+        return;
+    }
+    let master = busy();
+    let equip = |tool: Tool, state: &Path| master.equip(tool, state, "s9").args(["building"]);
+    let trial = Trial {
+        program: "ping-from-builder",
+        after_error: &[0],
+        ..Trial::of(&master, &equip)
+    };
+    let count = trial.run("ping-from-builder", ALL);
+    assert!(count > 20, "{count}");
+}
+
+#[test]
+fn a_failure_is_counted_once_and_its_log_is_kept_once() {
+    if !need::programs(&["strace", "gpg"]) {
+        return;
+    }
+    let master = busy();
+    let keyring = GpgHome::new("builder").unwrap();
+    master.configure(&format!("keyring='{}'\n", keyring.path().display()));
+    master.ask("s8", &["d"]).expect(0);
+    let log = master.root().join("2018-01-29T12:00:00.build-log.gz");
+    common::atomic::write(&log, b"why").unwrap();
+    let upload = tar(&[log]);
+    let equip = |tool: Tool, state: &Path| {
+        let words = master.order("d");
+        let tool = master.equip(tool, state, "s9").args(words.split(' '));
+        tool.args(["ERROR"]).stdin(upload.clone())
+    };
+    // The builder is told 2 when its return was complete but for the answer.
+    let trial = Trial {
+        program: "return-assignment",
+        again: &[0, 2],
+        ..Trial::of(&master, &equip)
+    };
+    let count = trial.run("return-assignment ERROR", ALL);
+    assert!(count > 20, "{count}");
+}
+
+#[test]
+fn packages_are_published_once_and_completely() {
+    if !need::programs(&["strace", "gpg"]) {
+        return;
+    }
+    let master = busy();
+    let keyring = GpgHome::new("builder").unwrap();
+    master.configure(&format!("keyring='{}'\n", keyring.path().display()));
+    master.ask("s8", &["d"]).expect(0);
+    let package = PackageSpec::new("a", "1-1.0").arch("any").write(master.root()).unwrap();
+    let upload = tar(&[keyring.sign(&package).unwrap(), package]);
+    master.ask("s1", &["a"]).expect(0);
+    master.give_back("s1", "a", "0", upload).expect(0);
+    let package = PackageSpec::new("d", "1-1.0").arch("any").write(master.root()).unwrap();
+    let upload = tar(&[keyring.sign(&package).unwrap(), package]);
+    let equip = |tool: Tool, state: &Path| {
+        let words = master.order("d");
+        let tool = master.equip(tool, state, "s9").args(words.split(' '));
+        tool.args(["0"]).stdin(upload.clone())
+    };
+    let trial = Trial {
+        program: "return-assignment",
+        view: published,
+        ..Trial::of(&master, &equip)
+    };
+    let count = trial.run("return-assignment", KILL);
+    assert!(count > 40, "{count}");
+    let count = trial.run("return-assignment", ERRORS);
+    assert!(count > 40, "{count}");
+}
+
+/// The work directory without clones.
+fn scheduled(state: &Path) -> BTreeMap<String, String> {
+    let mut found = work(state);
+    found.retain(|name, _| !name.starts_with("repos/"));
+    found
+}
+
+#[test]
+fn changes_are_found_by_the_next_run() {
+    if !need::programs(&["strace", "git"]) {
+        return;
+    }
+    let master = busy();
+    let url = master.upstream(&["a", "b: a", "c", "d"]);
+    let clone = master.path("repos/packages");
+    master.configure(&format!(
+        "repo_urls__packages='{url}'\nrepo_paths__packages='{}'\n",
+        clone.display()
+    ));
+    master.tool("get-package-updates", "-").run().expect(0);
+    drop(master.upstream(&["a", "c: e", "d: a", "e: c"]));
+    let equip = |tool: Tool, state: &Path| {
+        let clone = state.join("work/repos/packages");
+        let tool = master
+            .equip(tool, state, "-")
+            .env("PORTSMITH_REPO_PATHS__PACKAGES", clone);
+        tool.args(["--quiet"])
+    };
+    // Killed at any point it is tried by get-package-updates' own tests.
+    let trial = Trial {
+        program: "get-package-updates",
+        view: scheduled,
+        // The C library takes a passwd file that cannot be opened for an account that does not exist: 78.
+        after_error: &[2, 65, 74, 78],
+        ..Trial::of(&master, &equip)
+    };
+    let count = trial.run("get-package-updates", ERRORS);
+    assert!(count > 40, "{count}");
+}
