@@ -1,4 +1,5 @@
-//! libalpm, in the version of this machine. [`crate::vercmp`] compares versions without it.
+//! libalpm, in the version of this machine. It compares versions, so that they are ordered as pacman orders them by
+//! construction.
 
 #[cfg(feature = "libalpm13")]
 use alpm13 as binding;
@@ -6,8 +7,6 @@ use alpm13 as binding;
 use alpm15 as binding;
 #[cfg(all(feature = "libalpm16", not(any(feature = "libalpm13", feature = "libalpm15"))))]
 use alpm16 as binding;
-
-pub use binding::{Alpm, Package, SigLevel};
 
 use std::cmp::Ordering;
 

@@ -322,12 +322,7 @@ impl GitRepository {
         let mut opened: MutexGuard<'_, Option<Opened>> = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let repository = match opened.take() {
             Some(repository) => repository,
-            None => {
-                // git checks what it fetches, and each object carries a checksum of its compression; the SHA-1 of every
-                // object that is read would take as long as everything else.
-                git2::opts::strict_hash_verification(false);
-                Opened(git2::Repository::open_bare(&self.path).map_err(error)?)
-            }
+            None => Opened(git2::Repository::open_bare(&self.path).map_err(error)?),
         };
         let result = read(&repository.0).map_err(error);
         *opened = Some(repository);

@@ -35,6 +35,5 @@ pub mod signature;
 pub mod source;
 pub mod srcinfo;
 pub mod state;
-pub mod vercmp;
 pub mod version;
 pub mod work_dir;
