@@ -67,7 +67,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, stdin: &mut dyn Read, stdo
     match ended {
         Ok(class) => ExitCode::from(class.code()),
         Err(error) => {
-            messages.error(format_args!("{error:#}"));
+            messages.error(common::cli::sentence(error.chain()));
             exit_code(&error)
         }
     }

@@ -54,7 +54,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
         Ok(Outcome::Finished) => ExitCode::SUCCESS,
         Ok(Outcome::Stopped) => ExitCode::from(1),
         Err(error) => {
-            messages.error(format_args!("{error:#}"));
+            messages.error(common::cli::sentence(error.chain()));
             if common::exit::is_of_configuration(error.chain()) {
                 Failure::Config.into()
             } else {

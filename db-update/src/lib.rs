@@ -75,7 +75,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
             ExitCode::from(outcome.code())
         }
         Err(error) => {
-            messages.error(format_args!("{error:#}"));
+            messages.error(common::cli::sentence(error.chain()));
             exit_code(&error).into()
         }
     }

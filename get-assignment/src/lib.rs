@@ -1,50 +1,33 @@
 //! `get-assignment`: hands one order of the build list to a builder.
 //!
-//! List and graph are read first ([`basis`]). With the build-list lock held: read states and leases, choose ([`selection`]), record the lease, and
-//! only then print. Metadata that is not cached is evaluated without the lock, and the choice made again. A tool killed
-//! in between leaves a lease that the builder gets again when it asks again.
+//! List and graph are read first ([`basis`]). With the build-list lock held ([`master`]): read states and leases, choose
+//! ([`selection`]), record the lease, and only then print. Metadata that is not cached is evaluated without the lock, and
+//! the choice made again. A tool killed in between leaves a lease that the builder gets again when it asks again.
 //!
 //! Lock order: build-list, sanity-check (shared).
 
 mod basis;
 mod cli;
+mod master;
 mod patience;
 pub mod selection;
 pub mod standing;
 pub mod sub_pkgrel;
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use common::assignment::{Answer, Assignment};
-use common::atomic;
-use common::build_list::Order;
+use common::assignment::Answer;
 use common::cli::{Messages, builder};
-use common::clock::Now;
-use common::config::{Config, Environment};
+use common::config::Environment;
 use common::exit::Failure;
-use common::journal::{Entry, Event};
-use common::lease::Lease;
-use common::lock::Patience;
-use common::metadata::Metadata;
-use common::names::{Builder, FileName, PkgBase};
-use common::repository::Repositories;
-use common::source::{SubPkgrel, SubRelease};
-use common::srcinfo::SrcInfo;
-use common::state::{State, order_id};
-use common::work_dir::{Hindrance, Scope, WorkDir};
+use common::names::FileName;
 
-use crate::basis::Basis;
 pub use crate::cli::Cli;
-use crate::selection::{Choice, Request, choose, loop_breakers};
-use crate::standing::{LeaseClock, Situation, Standing};
-
-/// Temporary files that are older were left by a tool that was killed.
-const LEFT_OVER: Duration = Duration::from_secs(3600);
+use crate::master::Master;
 
 /// What the builder is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,254 +147,4 @@ fn print(answer: &Answer, cli: &Cli, stdout: &mut dyn Write) -> anyhow::Result<(
         }
     }
     Ok(stdout.flush()?)
-}
-
-/// The master's side: its state directory and how it is configured.
-struct Master<'a> {
-    config: &'a Config,
-    messages: &'a Messages,
-    work_dir: WorkDir,
-    lease_seconds: u64,
-    limit: u64,
-    patience: Patience,
-}
-
-/// How an attempt to hand something out ended.
-enum Attempt {
-    Done(Outcome),
-    /// This order's metadata has to be evaluated first, without the lock.
-    Evaluate(Order),
-    /// build-graph does not know every order: it has to be derived first, without the lock.
-    Derive,
-}
-
-impl<'a> Master<'a> {
-    fn open(config: &'a Config, messages: &'a Messages) -> anyhow::Result<Self> {
-        Ok(Self {
-            work_dir: WorkDir::open(config)?,
-            lease_seconds: config.number("lease_seconds", 3600)?,
-            limit: config.number("max_parallel_builds_per_builder", 0)?,
-            patience: Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 10)?)),
-            config,
-            messages,
-        })
-    }
-
-    fn answer(&self, cli: &Cli, builder: &Builder) -> anyhow::Result<Outcome> {
-        let metadata = Metadata::open(self.config, &self.work_dir)?;
-        let mut passed_over = BTreeSet::new();
-        // Read without the lock, which others wait for; whether it still holds is seen with the lock.
-        let mut basis = Basis::default();
-        basis.read(&self.work_dir)?;
-        if let Some(order) = basis.first() {
-            // What goes wrong here goes wrong again where it counts.
-            drop(metadata.sources().prepare(order));
-        }
-        loop {
-            let locks = match self.work_dir.lock(Scope::BuildList, self.patience) {
-                Ok(locks) => locks,
-                Err(hindrance @ (Hindrance::Lock(_) | Hindrance::Insane(_))) => {
-                    return Ok(Outcome::ComeBack(hindrance.to_string()));
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let now = Now::read();
-            let request = Request {
-                builder,
-                wanted: cli.pkgbase.as_ref(),
-                have: &cli.have,
-                limit: self.limit,
-                passed_over: &passed_over,
-            };
-            if !basis.still_holds(&self.work_dir) {
-                basis.read(&self.work_dir)?;
-            }
-            for complaint in basis.complaints.drain(..) {
-                self.messages.error(complaint);
-            }
-            match self.attempt(&request, &metadata, &mut basis, &now)? {
-                Attempt::Done(outcome) => return Ok(outcome),
-                Attempt::Derive => {
-                    drop(locks);
-                    basis.derive(&metadata);
-                }
-                Attempt::Evaluate(order) => {
-                    drop(locks);
-                    if let Err(error) = metadata.srcinfo(&order) {
-                        self.messages
-                            .error(format_args!("{} cannot be handed out: {error}", order.pkgbase));
-                        passed_over.insert(order);
-                    }
-                }
-            }
-        }
-    }
-
-    /// One look at the state with the lock held, and if something can be handed out, the lease recorded.
-    fn attempt(
-        &self,
-        request: &Request<'_>,
-        metadata: &Metadata,
-        basis: &mut Basis,
-        now: &Now,
-    ) -> anyhow::Result<Attempt> {
-        let clock = self.clock(now);
-        let Some(situation) = &mut basis.situation else {
-            return Ok(Attempt::Derive);
-        };
-        situation.read_facts(&self.work_dir, &clock)?;
-        for complaint in &situation.complaints {
-            self.messages.error(complaint);
-        }
-        let mut choice = choose(situation, request, &clock);
-        let is_broken = |order| situation.standing(order).is_some_and(Standing::is_broken);
-        if matches!(&choice, Choice::Fresh(order) if is_broken(order)) {
-            // It is the turn of those that failed, and only now it counts when.
-            situation.read_histories(&self.work_dir.states())?;
-            choice = choose(situation, request, &clock);
-        }
-        let (order, lease) = match choice {
-            Choice::Nothing => return Ok(Attempt::Done(Outcome::Nothing)),
-            Choice::NoneNow => return Ok(Attempt::Done(Outcome::NoneNow)),
-            Choice::LimitReached => return Ok(Attempt::Done(Outcome::LimitReached)),
-            Choice::Again(lease) => (lease.assignment.order.clone(), Some(lease)),
-            Choice::Share(order, sub_pkgrel) => {
-                let assignment = Assignment {
-                    order: order.clone(),
-                    sub_pkgrel,
-                };
-                (order, Some(Lease::new(assignment, now)))
-            }
-            Choice::Fresh(order) => (order, None),
-        };
-        let Some(srcinfo) = metadata.cached(&order)? else {
-            return Ok(Attempt::Evaluate(order));
-        };
-        let is_again = lease.is_some();
-        let lease = match lease {
-            Some(lease) => lease,
-            None => {
-                let pkgnames = srcinfo.pkgnames().cloned().collect();
-                let cache = self.work_dir.metadata_directory().join("published-files");
-                let published = Repositories::open(self.config)?.file_names_of(&pkgnames, &cache)?;
-                let sub_pkgrel = sub_pkgrel::next(&published, &pkgnames, srcinfo.full_version());
-                let assignment = Assignment {
-                    order: order.clone(),
-                    sub_pkgrel,
-                };
-                Lease::new(assignment, now)
-            }
-        };
-        let files = self.expected_files(&srcinfo, lease.assignment.sub_pkgrel)?;
-        // Before the lease: killed in between, the journal says it twice, and never not at all.
-        if !is_again {
-            self.note(request.builder, &lease, now);
-        }
-        self.record(request.builder, &lease, situation, now)?;
-        let answer = Answer {
-            assignment: lease.assignment,
-            files,
-        };
-        Ok(Attempt::Done(Outcome::Assigned(answer)))
-    }
-
-    fn clock<'n>(&self, now: &'n Now) -> LeaseClock<'n> {
-        LeaseClock {
-            now,
-            lease_seconds: self.lease_seconds,
-        }
-    }
-
-    fn expected_files(&self, srcinfo: &SrcInfo, sub_pkgrel: u32) -> anyhow::Result<Vec<FileName>> {
-        let sub = SubRelease::new(SubPkgrel::configured(self.config)?, sub_pkgrel);
-        let arch = self.config.arch()?;
-        let pkgext = self.config.text("pkgext").unwrap_or(".pkg.tar.zst");
-        srcinfo
-            .package_files(sub, &arch, pkgext)
-            .iter()
-            .map(|file| Ok(file.to_file_name()?))
-            .collect()
-    }
-
-    /// Records a lease: first in `locked`, which decides who may return the order, then in the builder's own file,
-    /// which makes it live. Killed in between, the builder's name in `locked` hinders nobody.
-    fn record(&self, builder: &Builder, lease: &Lease, situation: &Situation, now: &Now) -> anyhow::Result<()> {
-        let order = &lease.assignment.order;
-        atomic::sweep(self.work_dir.leases().directory(), LEFT_OVER);
-        let states = self.work_dir.states();
-        for (other, known) in &situation.facts {
-            let is_outdated = other.pkgbase == order.pkgbase && other != order;
-            for state in [State::Locked, State::Broken] {
-                if is_outdated && known.contains(&state) {
-                    states.remove(other, state)?;
-                }
-            }
-        }
-        let mut owners = BTreeSet::new();
-        let text = atomic::read_text(&states.path(order, State::Locked))?.unwrap_or_default();
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let line = line.trim_end_matches('\r');
-            if line.parse::<Builder>().is_err() {
-                let (file, number) = (order_id(order), index + 1);
-                self.messages
-                    .error(format_args!("{file}.locked line {number} is kept but names no builder"));
-            }
-            owners.insert(line.to_owned());
-        }
-        if owners.insert(builder.to_string()) {
-            states.write(order, State::Locked, &owners)?;
-        }
-        let mut held = situation.leases.get(builder).cloned().unwrap_or_default();
-        held.retain(|other| situation.standing(&other.assignment.order).is_some());
-        match held.iter_mut().find(|other| other.assignment.order == *order) {
-            Some(old) => {
-                old.assignment = lease.assignment.clone();
-                old.attempts += 1;
-                old.seen = now.clone();
-            }
-            None => held.push(lease.clone()),
-        }
-        Ok(self.work_dir.leases().write(builder, &held)?)
-    }
-
-    /// Writes the journal, which nothing depends on.
-    fn note(&self, builder: &Builder, lease: &Lease, now: &Now) {
-        let entry = Entry {
-            time: now.unix,
-            event: Event::Assigned,
-            order: lease.assignment.order.clone(),
-            builder: Some(builder.clone()),
-            detail: format!("sub_pkgrel {}", lease.assignment.sub_pkgrel),
-        };
-        if let Err(error) = self.work_dir.journal().append(&[entry]) {
-            self.messages.error(format_args!("warning: {error}"));
-        }
-    }
-
-    /// Prints `pkgbase: standing` for every order, or for one. Reads without a lock: every file is whole at any time.
-    fn explain(&self, only: Option<&PkgBase>, stdout: &mut dyn Write) -> anyhow::Result<()> {
-        let mut basis = Basis::default();
-        basis.read(&self.work_dir)?;
-        if basis.situation.is_none() {
-            basis.derive(&Metadata::open(self.config, &self.work_dir)?);
-        }
-        // A derived graph knows every order that it was derived from.
-        let mut situation = basis.situation.unwrap_or_default();
-        let now = Now::read();
-        situation.read_facts(&self.work_dir, &self.clock(&now))?;
-        for complaint in basis.complaints.iter().chain(&situation.complaints) {
-            self.messages.error(complaint);
-        }
-        situation.read_histories(&self.work_dir.states())?;
-        for ((order, standing), breaker) in situation.orders.iter().zip(loop_breakers(&situation)) {
-            if only.is_none_or(|pkgbase| order.pkgbase == *pkgbase) {
-                let in_spite = match breaker {
-                    Some(_) if standing.is_pending() => "; can be built to break its loop",
-                    _ => "",
-                };
-                writeln!(stdout, "{}: {standing}{in_spite}", order.pkgbase)?;
-            }
-        }
-        Ok(stdout.flush()?)
-    }
 }

@@ -95,7 +95,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
             if is_closed_pipe(&error) {
                 return ExitCode::SUCCESS;
             }
-            messages.error(sentence(&error));
+            messages.error(common::cli::sentence(error.chain()));
             exit_code(&error)
         }
     }
@@ -267,18 +267,6 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         }
     }
     Failure::Io.into()
-}
-
-/// The error with its causes, each said once: most messages contain that of their cause.
-fn sentence(error: &anyhow::Error) -> String {
-    error
-        .chain()
-        .map(ToString::to_string)
-        .fold(String::new(), |said, cause| match said {
-            said if said.contains(&cause) => said,
-            said if said.is_empty() => cause,
-            said => format!("{said}: {cause}"),
-        })
 }
 
 /// Whether the reader of the answer went away: for a listing that is no failure.
