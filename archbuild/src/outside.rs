@@ -69,7 +69,11 @@ impl Outside<'_> {
                 ..*self
             };
             let clean = cleaning.start_inside(Task::Clean(Extent::Copies), &Payload::default(), &Answer::Inherit);
-            drop(clean);
+            if let Err(error) = clean {
+                self.messages.error(format_args!(
+                    "a working copy may be left, `archbuild clean` removes it: {error:#}"
+                ));
+            }
         }
         match result {
             Ok((Some(class), names)) => Ok((class, names)),

@@ -1,102 +1,24 @@
 //! get-assignment as a process: exit codes, what is on disk afterwards, other callers, trouble.
 
-#![expect(clippy::unwrap_used, reason = "tests may panic")]
-
-use std::path::PathBuf;
 use std::time::Duration;
 
 use common::lock::{Lock, Mode, Patience};
-use testkit::packaging::{FILE, Remote, srcinfo};
-use testkit::tool::{Ended, Tool};
-
-/// A master whose packages have committed metadata, so that nothing is evaluated.
-struct Master {
-    root: tempfile::TempDir,
-    revision: String,
-}
-
-const NO_CUSTOMIZATION: &str = "0000000000000000000000000000000000000000";
-
-impl Master {
-    /// Packages in list order: `"b"`, or `"b: a"` when b needs a to be built.
-    fn new(packages: &[&str]) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let remote = Remote::new(&root.path().join("packages.git"));
-        let mut files = Vec::new();
-        for package in packages {
-            let (pkgbase, needs) = package.split_once(':').unwrap_or((package, ""));
-            let lines: Vec<String> = needs.split_whitespace().map(|n| format!("makedepends = {n}")).collect();
-            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-            let directory = format!("{pkgbase}/repos/core-any");
-            files.push((format!("{directory}/.SRCINFO"), srcinfo(pkgbase, &lines)));
-            files.push((format!("{directory}/PKGBUILD"), format!("pkgname={pkgbase}\n")));
-        }
-        let files: Vec<_> = files
-            .iter()
-            .map(|(path, text)| (path.as_str(), FILE, text.as_str()))
-            .collect();
-        let revision = remote.commit(&files).to_string();
-        let master = Self { root, revision };
-        std::fs::create_dir_all(master.path("work")).unwrap();
-        let config = format!(
-            "work_dir='{}'\nrepo_names=packages\nrepo_paths__packages='{}'\nrepo_dir='{}'\nlock_wait_seconds=1\n",
-            master.path("work").display(),
-            master.path("packages.git").display(),
-            master.path("repositories").display(),
-        );
-        master.write("master.conf", &config);
-        let list: String = packages
-            .iter()
-            .map(|p| format!("{}\n", master.order(p.split(':').next().unwrap())))
-            .collect();
-        master.write("work/build-list", &list);
-        master
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        common::atomic::write(&self.path(name), text.as_bytes()).unwrap();
-    }
-
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).unwrap_or_default()
-    }
-
-    fn order(&self, pkgbase: &str) -> String {
-        format!("{pkgbase} {} {NO_CUSTOMIZATION} core", self.revision)
-    }
-
-    fn state(&self, pkgbase: &str, state: &str) -> String {
-        format!("work/package-states/{}.{state}", self.order(pkgbase).replace(' ', "."))
-    }
-
-    fn tool(&self, builder: &str) -> Tool {
-        Tool::new("get-assignment")
-            .args(["--config".as_ref(), self.path("master.conf").as_os_str()])
-            .env("PORTSMITH_BUILDER", builder)
-    }
-
-    fn ask(&self, builder: &str, words: &[&str]) -> Ended {
-        self.tool(builder).args(words).run()
-    }
-}
+use testkit::master::Master;
+use testkit::tool::Tool;
 
 #[test]
 fn scenario_26_the_first_order_is_handed_out_and_recorded_before_it_is_printed() {
     let master = Master::new(&["a", "b: a"]);
     let given = master.ask("s1", &[]).expect(0);
     assert_eq!(given.stdout, format!("{} 0\n", master.order("a")));
-    assert_eq!(master.read(&master.state("a", "locked")), "s1\n");
+    assert_eq!(master.read(&master.fact("a", "locked")), "s1\n");
     assert!(
         master
-            .read("work/builders/s1")
+            .read("builders/s1")
             .starts_with(&format!("{} 0 assigned ", master.order("a")))
     );
     master.ask("s2", &[]).expect(2);
-    assert!(master.read("work/journal").contains("\tassigned\ta\t"));
+    assert!(master.read("journal").contains("\tassigned\ta\t"));
 }
 
 #[test]
@@ -107,7 +29,7 @@ fn scenario_28_asking_again_changes_nothing_and_sharing_adds_a_name() {
     assert_eq!(master.ask("s1", &["--files"]).expect(0).stdout, first.stdout);
     let shared = master.ask("s3", &["a"]).expect(0);
     assert_eq!(shared.stdout, format!("{} 0\n", master.order("a")));
-    assert_eq!(master.read(&master.state("a", "locked")), "s1\ns3\n");
+    assert_eq!(master.read(&master.fact("a", "locked")), "s1\ns3\n");
     let json = master.ask("s1", &["--json", "--files"]).expect(0).stdout;
     assert!(
         json.contains("\"pkgbase\":\"a\"") && json.contains("a-1-1.0-any"),
@@ -119,7 +41,7 @@ fn scenario_28_asking_again_changes_nothing_and_sharing_adds_a_name() {
 fn scenario_25_no_list_is_3_and_an_unknown_name_too() {
     let master = Master::new(&["a"]);
     master.ask("s1", &["nonesuch"]).expect(3);
-    std::fs::remove_file(master.path("work/build-list")).unwrap();
+    std::fs::remove_file(master.path("build-list")).unwrap();
     let ended = master.ask("s1", &[]).expect(3);
     assert!(ended.stdout.is_empty());
 }
@@ -127,13 +49,7 @@ fn scenario_25_no_list_is_3_and_an_unknown_name_too() {
 #[test]
 fn scenario_30_states_of_an_older_revision_go_and_published_ones_stay() {
     let master = Master::new(&["a"]);
-    let old = |state: &str| {
-        format!(
-            "work/package-states/a.{}.{NO_CUSTOMIZATION}.core.{state}",
-            "5".repeat(40)
-        )
-    };
-    std::fs::create_dir_all(master.path("work/package-states")).unwrap();
+    let old = |state: &str| format!("package-states/a.{}.{}.core.{state}", "5".repeat(40), "0".repeat(40));
     for state in ["locked", "broken", "done", "testing"] {
         master.write(&old(state), "x\n");
     }
@@ -148,8 +64,9 @@ fn scenario_30_states_of_an_older_revision_go_and_published_ones_stay() {
 #[test]
 fn scenario_36_a_held_lock_or_an_insane_master_is_1_with_empty_stdout() {
     let master = Master::new(&["a"]);
+    master.configure("lock_wait_seconds=1\n");
     for name in ["build-list.lock", "sanity-check.lock"] {
-        let lock = master.path("work").join(name);
+        let lock = master.path("").join(name);
         let _held = Lock::acquire(&lock, Mode::Exclusive, Patience::Never).unwrap();
         let ended = master.ask("s1", &[]).expect(1);
         assert!(ended.stdout.is_empty(), "{ended:?}");
@@ -158,7 +75,7 @@ fn scenario_36_a_held_lock_or_an_insane_master_is_1_with_empty_stdout() {
             "it says who holds the lock: {ended:?}"
         );
     }
-    master.write("work/build-master-sanity", "a file is gone\n");
+    master.write("build-master-sanity", "a file is gone\n");
     let ended = master.ask("s1", &[]).expect(1);
     assert!(
         ended.stdout.is_empty() && ended.stderr.contains("a file is gone"),
@@ -177,7 +94,7 @@ fn scenario_37_callers_at_one_time_get_different_orders() {
                     let master = &master;
                     move || {
                         master
-                            .tool(&format!("s{n}"))
+                            .tool("get-assignment", &format!("s{n}"))
                             .env("PORTSMITH_LOCK_WAIT_SECONDS", "60")
                             .run()
                             .expect(0)
@@ -197,13 +114,13 @@ fn scenario_37_callers_at_one_time_get_different_orders() {
 fn scenario_50_a_loop_is_what_is_still_on_the_list_whatever_its_file_says() {
     let master = Master::new(&["foo: bar late", "bar: foo", "late"]);
     let without = |names: &[&str]| {
-        let list = master.read("work/build-list");
+        let list = master.read("build-list");
         let is_kept = |line: &&str| !names.contains(&line.split(' ').next().unwrap());
         let kept: String = list.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
-        master.write("work/build-list", &kept);
+        master.write("build-list", &kept);
     };
-    std::fs::create_dir_all(master.path("work/build-list.loops")).unwrap();
-    master.write("work/build-list.loops/loop_1", "bar\nfoo\n");
+    std::fs::create_dir_all(master.path("build-list.loops")).unwrap();
+    master.write("build-list.loops/loop_1", "bar\nfoo\n");
     assert!(master.ask("s9", &["late"]).expect(0).stdout.starts_with("late "));
     // bar has come back: foo is in no loop any more and waits for what it needs.
     without(&["bar"]);
@@ -215,16 +132,15 @@ fn scenario_50_a_loop_is_what_is_still_on_the_list_whatever_its_file_says() {
 #[test]
 fn a_lost_graph_is_derived_again() {
     let master = Master::new(&["b: a", "a"]);
-    assert!(!master.path("work/build-graph").exists());
+    std::fs::remove_file(master.path("build-graph")).unwrap();
     assert!(master.ask("s1", &[]).expect(0).stdout.starts_with("a "));
 }
 
 #[test]
 fn explain_says_why_and_hands_out_nothing() {
     let master = Master::new(&["a", "b: a", "c"]);
-    std::fs::create_dir_all(master.path("work/package-states")).unwrap();
-    master.write(&master.state("a", "broken"), "s1 5\ns2 7\n");
-    master.write(&master.state("c", "blocked"), "wait for FS#1\n");
+    master.write(&master.fact("a", "broken"), "s1 5\ns2 7\n");
+    master.write(&master.fact("c", "blocked"), "wait for FS#1\n");
     let all = master.ask("s1", &["--explain"]).expect(0).stdout;
     assert_eq!(
         all,
@@ -234,14 +150,14 @@ fn explain_says_why_and_hands_out_nothing() {
         master.ask("s1", &["--explain", "b"]).expect(0).stdout,
         "b: waits for a (make)\n"
     );
-    assert!(!master.path("work/builders/s1").exists());
+    assert!(!master.path("builders/s1").exists());
 }
 
 #[test]
 fn explain_says_which_orders_can_break_a_loop() {
     let master = Master::new(&["x: y", "y: x z", "z"]);
     // A need that the graph relaxes makes nobody wait: these are firm.
-    master.write("work/build-graph", "x make:y\ny make:x make:z\nz\n");
+    master.write("build-graph", "x make:y\ny make:x make:z\nz\n");
     assert_eq!(
         master.ask("s1", &["--explain"]).expect(0).stdout,
         "x: waits for y (make); can be built to break its loop\ny: waits for x (make), z (make)\nz: can be built\n"
@@ -251,13 +167,18 @@ fn explain_says_which_orders_can_break_a_loop() {
 #[test]
 fn waiting_is_ended_by_work_and_not_by_a_clock() {
     let master = Master::new(&["a"]);
-    let list = master.read("work/build-list");
-    master.write("work/build-list", "");
-    let waiting = master.tool("s1").args(["--wait", "60"]).into_command().spawn().unwrap();
-    while !master.path("work/builders").exists() {
+    let list = master.read("build-list");
+    master.write("build-list", "");
+    let waiting = master
+        .tool("get-assignment", "s1")
+        .args(["--wait", "60"])
+        .into_command()
+        .spawn()
+        .unwrap();
+    while !master.path("build-list.lock").exists() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    master.write("work/build-list", &list);
+    master.write("build-list", &list);
     let finished = waiting.wait().unwrap();
     assert_eq!(finished.status.code(), Some(0));
     assert!(finished.text().starts_with("a "));
@@ -267,8 +188,8 @@ fn waiting_is_ended_by_work_and_not_by_a_clock() {
 #[test]
 fn junk_in_the_list_is_reported_with_its_line_and_hinders_nobody() {
     let master = Master::new(&["a"]);
-    let list = format!("half a li\r\n{}", master.read("work/build-list"));
-    master.write("work/build-list", list.trim_end());
+    let list = format!("half a li\r\n{}", master.read("build-list"));
+    master.write("build-list", list.trim_end());
     let ended = master.ask("s1", &[]).expect(0);
     assert!(ended.stderr.contains("line 1"), "{ended:?}");
     assert!(ended.stdout.starts_with("a "));
@@ -280,15 +201,15 @@ fn mistakes_of_the_caller_and_of_the_operator_have_their_own_codes() {
     master.ask("s1", &["--no-such-option"]).expect(64);
     master.ask("s1", &["a", "b"]).expect(64);
     master.ask("s1", &["../x"]).expect(64);
-    let nameless = Tool::new("get-assignment")
-        .args(["--config".as_ref(), master.path("master.conf").as_os_str()])
-        .run()
-        .expect(64);
+    let anonymous = || {
+        Tool::new("get-assignment")
+            .args(["--config".as_ref(), master.config().as_os_str()])
+            .env("PORTSMITH_WORK_DIR", master.path(""))
+            .env("PORTSMITH_REPO_DIR", master.state().join("repositories"))
+    };
+    let nameless = anonymous().run().expect(64);
     assert!(nameless.stderr.contains("PORTSMITH_BUILDER"), "{nameless:?}");
-    let original = Tool::new("get-assignment")
-        .args(["--config".as_ref(), master.path("master.conf").as_os_str()])
-        .env("slave", "s1");
-    original.run().expect(0);
+    anonymous().env("slave", "s1").run().expect(0);
     master.write("empty.conf", "");
     let ended = Tool::new("get-assignment")
         .args(["--config".as_ref(), master.path("empty.conf").as_os_str()])
@@ -308,7 +229,7 @@ fn an_assignment_that_cannot_be_written_is_1_and_is_handed_out_again() {
     let master = Master::new(&["a"]);
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let command = master
-        .tool("s1")
+        .tool("get-assignment", "s1")
         .into_command()
         .output(common::process::Output::Stdout(full));
     let finished = command.wait().unwrap();
