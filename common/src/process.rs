@@ -108,6 +108,8 @@ pub enum Output {
     Capture,
     /// Both streams into one file as they come, up to so many bytes; a line in the file says where it was cut.
     Log(File, u64),
+    /// Standard output kept as with `Capture`, standard error into a file as with `Log`.
+    LogStderr(File, u64),
     /// To standard error of this process, both streams: stdout is for the answer.
     ToStderr,
     /// Standard output into this file or pipe, standard error to that of this process.
@@ -343,6 +345,10 @@ impl Command {
                 command.stdout(Stdio::piped()).stderr(Stdio::piped());
                 Some(Sink::log(file, limit))
             }
+            Output::LogStderr(file, limit) => {
+                command.stdout(Stdio::piped()).stderr(Stdio::piped());
+                Some((Sink::capture().0, Sink::log(file, limit).1))
+            }
         };
         let mut child = command.spawn()?;
         let writer = match (bytes, child.stdin.take()) {
@@ -484,6 +490,16 @@ mod tests {
         shell("yes | head -c 100000").output(log).run().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("y\ny\ny\ny\ny\n\n==>") && text.len() < 100, "{text}");
+    }
+
+    #[test]
+    fn an_answer_can_be_told_from_the_log_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let output = Output::LogStderr(File::create(&path).unwrap(), 100);
+        let finished = shell("echo answer; echo message >&2").output(output).run().unwrap();
+        assert_eq!(finished.text(), "answer");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "message\n");
     }
 
     #[test]
