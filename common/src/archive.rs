@@ -9,6 +9,8 @@ use std::io::{self, Read};
 use tar::EntryType;
 use thiserror::Error;
 
+use crate::atomic::FileError;
+
 /// What an archive may hold at most.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -32,6 +34,9 @@ pub enum ArchiveError {
     /// It exceeds a limit.
     #[error("the archive exceeds a limit: {0}")]
     Limit(String),
+    /// This machine has no room for what is read, for example: no fault of the archive.
+    #[error(transparent)]
+    Machine(FileError),
     /// It holds what no archive of its kind may hold.
     #[error("the archive is refused: {0}")]
     Refused(String),

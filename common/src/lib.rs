@@ -33,6 +33,7 @@ pub mod process;
 pub mod repository;
 pub mod sanity;
 pub mod signature;
+pub mod soname;
 pub mod source;
 pub mod srcinfo;
 pub mod state;

@@ -1,4 +1,5 @@
-//! Reading one package file: `.PKGINFO`, `.BUILDINFO`, the list of its members and its checksums, in one pass.
+//! Reading one package file: `.PKGINFO`, `.BUILDINFO`, the list of its members, the sonames of its ELF files and its
+//! checksums, in one pass.
 //!
 //! Package files come from builders that are not trusted: the archive is read with limits ([`crate::archive`]), text
 //! with a limit of its own, and nothing is unpacked. gzip, xz and zstd are read here; the other compressions of
@@ -19,6 +20,7 @@ use crate::archive::{self, ArchiveError, Kind, Limits};
 use crate::atomic::FileError;
 use crate::names::{Arch, NameError, PkgBase, PkgName};
 use crate::process::{Command, Output, ProcessError};
+use crate::soname::{Sonames, elf};
 use crate::version::{FullVersion, PackageFileName, PackageFileNameError, VersionError};
 
 /// What a package may hold at most.
@@ -29,6 +31,8 @@ pub const LIMITS: Limits = Limits {
 };
 /// Longest `.PKGINFO` and `.BUILDINFO` in bytes.
 const INFO_LIMIT: u64 = 1 << 20;
+/// Separate debug information repeats the names of the files that it belongs to.
+const DEBUG_FILES: &str = "usr/lib/debug/";
 /// Largest archive that bsdtar may write out.
 const EXPANDED_LIMIT: u64 = 8 << 30;
 
@@ -73,7 +77,7 @@ impl Cause {
     /// Whether the machine failed, and not the package.
     #[must_use]
     pub fn is_trouble_of_the_machine(&self) -> bool {
-        matches!(self, Self::File(_))
+        matches!(self, Self::File(_) | Self::Archive(ArchiveError::Machine(_)))
     }
 }
 
@@ -128,6 +132,8 @@ pub struct PackageFile {
     pub build_info: Option<Info>,
     /// Paths of its members without the metadata, sorted; directories end in `/`.
     pub members: Vec<String>,
+    /// What its ELF files need and provide.
+    pub sonames: Sonames,
     /// Size in bytes.
     pub compressed_size: u64,
     /// MD5 of the file, hexadecimal, as repo-add records it.
@@ -166,15 +172,19 @@ fn read(path: &Path) -> Result<PackageFile, Cause> {
     let file_name: PackageFileName = base_name.parse()?;
     let file = File::open(path).map_err(FileError::at("open", path))?;
     let mut hashed = Hashed::new(BufReader::with_capacity(128 << 10, file));
+    let place = Place {
+        directory: path.parent().unwrap_or(path),
+        arch: &file_name.arch,
+    };
     let content = match file_name.extension.as_str() {
-        ".pkg.tar" => read_archive(&mut hashed)?,
-        ".pkg.tar.gz" => read_archive(flate2::read::MultiGzDecoder::new(&mut hashed))?,
-        ".pkg.tar.xz" => read_archive(liblzma::read::XzDecoder::new_multi_decoder(&mut hashed))?,
+        ".pkg.tar" => read_archive(&mut hashed, &place)?,
+        ".pkg.tar.gz" => read_archive(flate2::read::MultiGzDecoder::new(&mut hashed), &place)?,
+        ".pkg.tar.xz" => read_archive(liblzma::read::XzDecoder::new_multi_decoder(&mut hashed), &place)?,
         ".pkg.tar.zst" => {
             let decoder = zstd::stream::read::Decoder::new(&mut hashed).map_err(ArchiveError::Io)?;
-            read_archive(decoder)?
+            read_archive(decoder, &place)?
         }
-        _ => read_archive(expanded(path)?)?,
+        _ => read_archive(expanded(path)?, &place)?,
     };
     // What lies behind the compressed stream belongs to the checksums.
     io::copy(&mut hashed, &mut io::sink()).map_err(FileError::at("read", path))?;
@@ -189,6 +199,7 @@ fn read(path: &Path) -> Result<PackageFile, Cause> {
         info,
         build_info: content.build_info,
         members: content.members,
+        sonames: content.sonames,
         compressed_size: hashed.length,
         md5: hexadecimal(&hashed.md5.finalize()),
         sha256: hexadecimal(&hashed.sha256.finalize()),
@@ -218,6 +229,7 @@ struct Content {
     info: Option<Info>,
     build_info: Option<Info>,
     members: Vec<String>,
+    sonames: Sonames,
 }
 
 /// The archive without its compression, in a file without a name beside it.
@@ -237,17 +249,30 @@ fn expanded(path: &Path) -> Result<File, Cause> {
     Ok(file)
 }
 
-fn read_archive(stream: impl Read) -> Result<Content, Cause> {
+/// Where a package lies, and for which architecture its name says it is.
+struct Place<'a> {
+    directory: &'a Path,
+    arch: &'a Arch,
+}
+
+fn read_archive(stream: impl Read, place: &Place<'_>) -> Result<Content, Cause> {
     let mut content = Content::default();
     archive::walk(stream, &LIMITS, &mut |member, data| {
         match member.path.as_str() {
             ".PKGINFO" => replace(&mut content.info, member, data)?,
             ".BUILDINFO" => replace(&mut content.build_info, member, data)?,
             path if path.starts_with('.') => {}
-            path => content.members.push(match member.kind {
-                Kind::Directory if !path.ends_with('/') => format!("{path}/"),
-                _ => path.to_owned(),
-            }),
+            path => {
+                content.members.push(match member.kind {
+                    Kind::Directory if !path.ends_with('/') => format!("{path}/"),
+                    _ => path.to_owned(),
+                });
+                if member.kind == Kind::File && !path.starts_with(DEBUG_FILES) {
+                    let mut found = elf::look_at(path, data, place.arch, place.directory)?;
+                    content.sonames.needed.append(&mut found.needed);
+                    content.sonames.provided.append(&mut found.provided);
+                }
+            }
         }
         Ok(())
     })?;

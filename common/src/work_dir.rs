@@ -13,6 +13,7 @@ use crate::lease::Leases;
 use crate::lock::{Lock, LockError, Mode, Patience};
 use crate::names::Repository;
 use crate::sanity;
+use crate::soname::SonameLists;
 use crate::state::States;
 
 /// The work directory cannot be used.
@@ -171,6 +172,12 @@ impl WorkDir {
     #[must_use]
     pub fn metadata_directory(&self) -> PathBuf {
         self.root.join("metadata")
+    }
+
+    /// The soname lists of the published packages.
+    #[must_use]
+    pub fn soname_lists(&self) -> SonameLists {
+        SonameLists::new(self.metadata_directory().join("sonames"))
     }
 
     /// The states.

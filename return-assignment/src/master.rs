@@ -11,6 +11,7 @@ use common::config::{Config, Environment};
 use common::journal::{Entry, Event};
 use common::lock::Patience;
 use common::names::{Builder, FileName, PkgName, Repository};
+use common::package::PackageFile;
 use common::repository::{Arrival, Class, NewPackage, Repositories, RepositoryError};
 use common::state::State;
 use common::work_dir::{Hindrance, Locks, Scope, WorkDir};
@@ -158,8 +159,9 @@ impl<'a> Master<'a> {
             .iter()
             .map(|package| package.file.file_name.to_file_name())
             .collect::<Result<_, _>>()?;
+        let read: Vec<PackageFile> = packages.iter().map(|package| package.file.clone()).collect();
         match self.publish(order, &to, packages, now.unix) {
-            Ok(()) => {}
+            Ok(()) => self.keep_sonames(&read),
             Err(error @ RepositoryError::Differs(_)) => return Ok(Outcome::Outdated(error.to_string())),
             Err(error @ RepositoryError::Busy { .. }) => return Ok(Outcome::RetryLater(error.to_string())),
             Err(error) => return Err(error).context("the packages cannot be published"),
@@ -222,6 +224,16 @@ impl<'a> Master<'a> {
             self.messages.error(format_args!("warning: {warning}"));
         }
         Ok(())
+    }
+
+    /// Keeps what was read; whoever misses a list reads the package again.
+    fn keep_sonames(&self, packages: &[PackageFile]) {
+        let lists = self.work_dir.soname_lists();
+        for package in packages {
+            if let Err(error) = lists.write(package) {
+                self.messages.error(format_args!("warning: {error}"));
+            }
+        }
     }
 
     /// Other orders of the same pkgbase whose packages are in staging.

@@ -234,6 +234,8 @@ fn packages_are_published_and_the_order_is_done() {
     let staging = master.repositories.path(&"staging".parse().unwrap());
     for file in STAGED {
         assert!(staging.join(file).exists() && staging.join(format!("{file}.sig")).exists());
+        let sonames = master.work_dir.metadata_directory().join("sonames").join(file);
+        assert!(fs::read_to_string(sonames).unwrap().starts_with("sha256 "));
     }
     assert_eq!(master.list(), format!("{}\n", master.order("solo")));
     let done = master.work_dir.states().read(&order, State::Done).unwrap().unwrap();

@@ -11,7 +11,7 @@ pub struct PackageSpec {
     version: String,
     arch: String,
     lines: Vec<(String, String)>,
-    files: Vec<(String, String)>,
+    files: Vec<(String, Vec<u8>)>,
 }
 
 impl PackageSpec {
@@ -24,7 +24,10 @@ impl PackageSpec {
             version: version.to_owned(),
             arch: "x86_64".to_owned(),
             lines: Vec::new(),
-            files: vec![(format!("usr/share/{name}/README"), format!("{name} {version}\n"))],
+            files: vec![(
+                format!("usr/share/{name}/README"),
+                format!("{name} {version}\n").into_bytes(),
+            )],
         }
     }
 
@@ -57,8 +60,8 @@ impl PackageSpec {
 
     /// One more file.
     #[must_use]
-    pub fn file(mut self, path: &str, content: &str) -> Self {
-        self.files.push((path.to_owned(), content.to_owned()));
+    pub fn file(mut self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        self.files.push((path.to_owned(), content.as_ref().to_owned()));
         self
     }
 
@@ -86,7 +89,7 @@ impl PackageSpec {
         );
         append(&mut archive, ".BUILDINFO", &build_info)?;
         append(&mut archive, ".MTREE", "#mtree\n")?;
-        append(&mut archive, ".PKGINFO", &self.info())?;
+        append(&mut archive, ".PKGINFO", self.info())?;
         let mut directories = std::collections::BTreeSet::new();
         for (path, _) in &self.files {
             for (at, _) in path.match_indices('/') {
@@ -127,9 +130,10 @@ impl PackageSpec {
     }
 }
 
-fn append(archive: &mut tar::Builder<impl Write>, path: &str, content: &str) -> std::io::Result<()> {
+fn append(archive: &mut tar::Builder<impl Write>, path: &str, content: impl AsRef<[u8]>) -> std::io::Result<()> {
+    let content = content.as_ref();
     let mut header = tar::Header::new_ustar();
     header.set_mode(0o644);
     header.set_size(content.len() as u64);
-    archive.append_data(&mut header, path, content.as_bytes())
+    archive.append_data(&mut header, path, content)
 }
