@@ -84,6 +84,8 @@ const KEY_FAMILIES: &[&str] = &[
     "repo_layout__",
     "repo_default__",
     "repo_packages__",
+    "repo_branch__",
+    "repo_only__",
     "staging_for__",
     "testing_for__",
     "stable_for__",

@@ -1,8 +1,10 @@
-//! Bare clones of git repositories: fetched by the `git` program (module `fetch`), read in process.
+//! Clones of git repositories: bare ones, fetched by the `git` program (module `fetch`), or a person's own work tree
+//! (module `work_tree`), which is only read. Read in process.
 //!
 //! Reading never runs a program and never reaches the network.
 
 mod fetch;
+mod work_tree;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +14,7 @@ use thiserror::Error;
 
 use crate::atomic::FileError;
 use crate::lock::LockError;
-use crate::names::{NameError, Repository, Revision};
+use crate::names::{BranchName, NameError, Repository, Revision};
 
 /// A git repository that cannot be fetched or read.
 #[derive(Debug, Error)]
@@ -75,6 +77,16 @@ pub enum GitError {
         #[source]
         source: NameError,
     },
+    /// What is in the files of a work tree cannot be had.
+    #[error("git repository {name}: the work tree {} cannot be used: {reason}", path.display())]
+    WorkTree {
+        /// The repository.
+        name: Repository,
+        /// The clone.
+        path: PathBuf,
+        /// What git said.
+        reason: String,
+    },
     /// A file is larger than anything that belongs into a packaging repository.
     #[error("git repository {name}: the file {blob} has {size} bytes, more than {limit}")]
     TooLarge {
@@ -123,12 +135,13 @@ impl Entry {
     }
 }
 
-/// A bare clone.
+/// A clone.
 #[derive(Debug)]
 pub struct GitRepository {
     name: Repository,
     path: PathBuf,
     url: Option<String>,
+    branch: Option<BranchName>,
     opened: Mutex<Option<Opened>>,
     kept: Mutex<Option<(Oid, Vec<Entry>)>>,
 }
@@ -149,9 +162,17 @@ impl GitRepository {
             name,
             path,
             url,
+            branch: None,
             opened: Mutex::new(None),
             kept: Mutex::new(None),
         }
+    }
+
+    /// Follows this branch of the remote instead of its default one.
+    #[must_use]
+    pub fn with_branch(mut self, branch: Option<BranchName>) -> Self {
+        self.branch = branch;
+        self
     }
 
     /// Its name in the configuration.
@@ -166,7 +187,7 @@ impl GitRepository {
         &self.path
     }
 
-    /// The commit at the head of the default branch.
+    /// The commit at the head of the branch that is followed.
     ///
     /// # Errors
     /// The clone is missing, unreadable or empty.
@@ -322,7 +343,7 @@ impl GitRepository {
         let mut opened: MutexGuard<'_, Option<Opened>> = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let repository = match opened.take() {
             Some(repository) => repository,
-            None => Opened(git2::Repository::open_bare(&self.path).map_err(error)?),
+            None => Opened(git2::Repository::open_bare(self.git_directory()).map_err(error)?),
         };
         let result = read(&repository.0).map_err(error);
         *opened = Some(repository);

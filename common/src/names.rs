@@ -71,6 +71,19 @@ fn is_revision(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// A branch in git's rules (git-check-ref-format(1)) as far as it is plain: labels and dots between single slashes.
+fn is_branch(text: &str) -> bool {
+    let is_part = |part: &str| {
+        let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.' | b'+');
+        part.bytes().all(plain)
+            && part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            && !part.contains("..")
+            && !part.ends_with('.')
+            && !part.ends_with(".lock")
+    };
+    text.len() <= MAX_FILE_NAME && text.split('/').all(is_part)
+}
+
 /// Printable ASCII without `/` and blanks, at most [`MAX_FILE_NAME`] bytes, and not a name of the directory itself.
 fn is_file_name(text: &str) -> bool {
     !text.is_empty()
@@ -176,6 +189,11 @@ name!(
     /// A git commit.
     Revision, "revision", is_revision,
     "a revision is 40 lower-case hexadecimal digits"
+);
+name!(
+    /// A branch of a git repository.
+    BranchName, "branch", is_branch,
+    "a branch is of the characters A-Z a-z 0-9 . _ + - and /, and no part of it begins with . or - or ends with . or .lock"
 );
 name!(
     /// The name of one file without any directory.

@@ -2,7 +2,7 @@
 //!
 //! Upstream's packages come from the git repositories of `repo_names` in their order (the first that has a package
 //! wins), in the layout `svntogit` (`PKGBASE/repos/REPOSITORY-ARCH/`), `tree` (`REPOSITORY/PKGBASE/`, or `PKGBASE/`
-//! with `repo_default__NAME`) or `state` (module `packages`). The customization repository has `REPOSITORY/PKGBASE/` with files that replace or
+//! with `repo_default__NAME`), `package` (the whole of it) or `state` (module `packages`). The customization repository has `REPOSITORY/PKGBASE/` with files that replace or
 //! complete upstream's; its `PKGBUILD` is appended to upstream's, or is the whole of it. Usable on the master and on a
 //! builder alike: everything is taken from the clones, at given commits, and nothing that is read is executed.
 
@@ -11,6 +11,8 @@ mod content;
 mod layout;
 mod mangle;
 mod packages;
+mod packaging;
+mod patches;
 mod sub_release;
 mod view;
 
@@ -31,6 +33,7 @@ use crate::config::{Config, ConfigError};
 use crate::git::{EntryKind, GitError, GitRepository};
 use crate::names::{Arch, PkgBase, Repository, Revision};
 use layout::Layout;
+use packaging::Packaging;
 
 /// Largest list (`blacklist` …) in the customization repository that is read.
 const MAX_LIST: usize = 16 << 20;
@@ -104,13 +107,6 @@ impl Heads {
     }
 }
 
-/// One of upstream's git repositories.
-#[derive(Debug)]
-struct Packaging {
-    git: Arc<GitRepository>,
-    layout: Layout,
-}
-
 /// A tree, and the git repository that has it.
 type Part = (Arc<GitRepository>, Oid);
 
@@ -162,12 +158,12 @@ impl Sources {
                 None => default_clone(config, name)?,
             };
             let url = config.text(&Config::key_for("repo_urls__", name)).map(str::to_owned);
-            let git = Arc::new(GitRepository::new(name.clone(), path, url));
+            let branch = config.parsed(&Config::key_for("repo_branch__", name))?;
+            let git = Arc::new(GitRepository::new(name.clone(), path, url).with_branch(branch));
             if customization.as_ref() == Some(name) {
                 sources.customization = Some(git);
             } else {
-                let layout = Layout::configured(config, name)?;
-                sources.packaging.push(Packaging { git, layout });
+                sources.packaging.push(Packaging::configured(config, git)?);
             }
         }
         Ok(sources)
@@ -299,12 +295,12 @@ impl Sources {
     pub fn content(&self, order: &Order) -> Result<Content, SourceError> {
         let customization = self.customization_part(order)?;
         let mut is_known = false;
-        for (index, Packaging { git, layout }) in self.packaging.iter().enumerate() {
-            let Some(tree) = git.tree_of(&order.revision)? else {
+        for (index, packaging) in self.packaging.iter().enumerate() {
+            let Some(tree) = packaging.git.tree_of(&order.revision)? else {
                 continue;
             };
             is_known = true;
-            let found = layout.find(git, tree, order, &self.upstream_arch)?;
+            let found = packaging.find(tree, order, &self.upstream_arch)?;
             if let Some(tree) = found {
                 return Ok(Content::new(Some((index, tree)), customization, &self.arch));
             }
@@ -333,6 +329,7 @@ impl Sources {
                 Packaging {
                     git,
                     layout: Layout::State(packages),
+                    ..
                 },
                 id,
             )) => {
@@ -370,6 +367,7 @@ impl Sources {
                 Packaging {
                     git,
                     layout: Layout::State(packages),
+                    ..
                 },
                 id,
             )) => packages.files(git, pkgbase, id)?,

@@ -6,8 +6,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use common::build_list::Order;
+use common::process::Command;
 use common::source::{Heads, SourceError, Sources, SubRelease};
-use testkit::packaging::{EXECUTABLE, FILE, LINK, Port};
+use testkit::packaging::{EXECUTABLE, FILE, LINK, Port, Remote};
+use testkit::tool::must;
 
 const PKGBUILD: &str = "pkgname=a\npkgver=1\npkgrel=1\narch=('x86_64')\n";
 
@@ -192,4 +194,152 @@ fn a_repository_that_cannot_be_fetched_is_named() {
     );
     config.set("repo_urls__community", "ext::sh -c touch% /tmp/x");
     assert!(Sources::open(&config).unwrap().fetch().is_err());
+}
+
+/// A patch that gives the PKGBUILD another pkgver and the file `fix` another word.
+const PATCH: &str = "--- a/PKGBUILD\n+++ b/PKGBUILD\n@@ -1,4 +1,4 @@\n pkgname=a\n-pkgver=1\n+pkgver=2\n pkgrel=1\n \
+    arch=('x86_64')\n--- a/fix\n+++ b/fix\n@@ -1 +1 @@\n-wrong\n+right\n";
+const LINK_OUT: &str = "diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+/etc/passwd\n\
+    \\ No newline at end of file\n";
+
+#[test]
+fn patches_of_ours_change_upstreams_files_before_our_pkgbuild_is_appended() {
+    let port = Port::new();
+    port.packages.commit(&[
+        ("a/repos/core-x86_64/PKGBUILD", FILE, PKGBUILD),
+        ("a/repos/core-x86_64/fix", FILE, "wrong\n"),
+    ]);
+    port.community.commit(&[]);
+    port.ours.commit(&[("core/a/PKGBUILD", FILE, "depends+=(b)\n")]);
+    let (sources, heads) = fetched(&port);
+    let before = sources.merged_view(&heads).unwrap();
+    port.ours.commit(&[
+        ("core/a/PKGBUILD", FILE, "depends+=(b)\n"),
+        ("core/a/PKGBUILD.d/1.patch", FILE, PATCH),
+        ("core/a/PKGBUILD.d/README", FILE, "why"),
+    ]);
+    let (sources, heads) = fetched(&port);
+    let after = sources.merged_view(&heads).unwrap();
+    let name = "a".parse().unwrap();
+    assert_ne!(
+        before.get(&name).unwrap().recipe,
+        after.get(&name).unwrap().recipe,
+        "a new release"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let order = orders(&sources, &heads).remove(0);
+    sources.checkout(&order, SubRelease::None, directory.path()).unwrap();
+    let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+    assert_eq!(
+        read("PKGBUILD"),
+        "pkgname=a\npkgver=2\npkgrel=1\narch=('i686' 'x86_64')\ndepends+=(b)\nunset -f pkgver\n"
+    );
+    assert_eq!(read("fix"), "right\n");
+    assert!(directory.path().join("PKGBUILD.d/README").exists());
+    assert!(!directory.path().join("PKGBUILD.d/1.patch").exists());
+}
+
+#[test]
+fn a_patch_that_does_not_apply_or_leads_out_of_the_directory_is_refused() {
+    let elsewhere = PATCH.replace("pkgver=1", "pkgver=7");
+    let outside = PATCH.replace("b/fix", "b/../../fix");
+    for (patch, why) in [
+        (elsewhere.as_str(), "does not apply"),
+        (outside.as_str(), "does not apply"),
+        ("nonsense", "does not apply"),
+        (LINK_OUT, "leaves the directory"),
+    ] {
+        let port = Port::new();
+        port.packages.commit(&[
+            ("a/repos/core-x86_64/PKGBUILD", FILE, PKGBUILD),
+            ("a/repos/core-x86_64/fix", FILE, "wrong\n"),
+        ]);
+        port.community.commit(&[]);
+        port.ours.commit(&[("core/a/PKGBUILD.d/1.patch", FILE, patch)]);
+        let (sources, heads) = fetched(&port);
+        let directory = tempfile::tempdir().unwrap();
+        let order = orders(&sources, &heads).remove(0);
+        let error = sources
+            .checkout(&order, SubRelease::None, directory.path())
+            .unwrap_err();
+        assert!(matches!(error, SourceError::Refused { .. }), "{error}");
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}
+
+#[test]
+fn single_packages_come_from_another_branch_and_from_a_repository_of_their_own() {
+    let port = Port::new();
+    let upstream = [
+        ("a/repos/core-x86_64/PKGBUILD", FILE, "pkgver=1\n"),
+        ("b/repos/core-x86_64/PKGBUILD", FILE, "pkgver=1\n"),
+        ("c/repos/core-x86_64/PKGBUILD", FILE, "pkgver=1\n"),
+    ];
+    port.packages.commit(&upstream);
+    port.community.commit(&[]);
+    port.ours.commit(&[]);
+    let at = |name: &str| port.directory.path().join(name);
+    let devel = Remote::new(&at("devel.git"));
+    devel.commit(&upstream.map(|(path, mode, _)| (path, mode, "pkgver=2\n")));
+    must(
+        Command::new("git")
+            .directory(at("devel.git"))
+            .args(["branch", "next/2.x"]),
+    );
+    devel.commit(&upstream);
+    let alone = Remote::new(&at("alone.git"));
+    alone.commit(&[("PKGBUILD", FILE, "pkgver=3\n"), ("fix.patch", FILE, "")]);
+    let mut config = port.config();
+    config.set("repo_names", "alone devel packages community ours");
+    config.set("repo_urls__devel", devel.url());
+    config.set("repo_branch__devel", "next/2.x");
+    config.set("repo_only__devel", "b");
+    config.set("repo_urls__alone", alone.url());
+    config.set("repo_layout__alone", "package");
+    config.set("repo_default__alone", "core");
+    config.set("repo_only__alone", "c");
+    let sources = Sources::open(&config).unwrap();
+    sources.fetch().unwrap();
+    let heads = sources.heads().unwrap();
+    let versions: Vec<String> = orders(&sources, &heads)
+        .iter()
+        .map(|order| {
+            let directory = tempfile::tempdir().unwrap();
+            sources.checkout(order, SubRelease::None, directory.path()).unwrap();
+            let pkgbuild = fs::read_to_string(directory.path().join("PKGBUILD")).unwrap();
+            format!("{} {}", order.pkgbase, pkgbuild.lines().next().unwrap())
+        })
+        .collect();
+    assert_eq!(versions, ["a pkgver=1", "b pkgver=2", "c pkgver=3"]);
+    config.set("repo_branch__devel", "--upload-pack=x");
+    assert!(Sources::open(&config).is_err());
+}
+
+#[test]
+fn a_work_tree_is_read_as_it_is_and_never_fetched_into() {
+    let port = Port::new();
+    port.packages
+        .commit(&[("a/repos/core-x86_64/PKGBUILD", FILE, PKGBUILD)]);
+    port.community.commit(&[]);
+    port.ours.commit(&[("core/a/kept", FILE, "1")]);
+    let tree = port.directory.path().join("mine");
+    must(
+        Command::new("git")
+            .args(["clone", "--quiet", &port.ours.url()])
+            .arg(&tree),
+    );
+    common::atomic::write(&tree.join("core/a/new"), b"2").unwrap();
+    let mut config = port.config();
+    config.set("repo_paths__ours", tree.display().to_string());
+    let sources = Sources::open(&config).unwrap();
+    port.ours.commit(&[]);
+    sources.fetch().unwrap();
+    let mut order = orders(&sources, &sources.heads().unwrap()).remove(0);
+    let status = |tree: &std::path::Path| must(Command::new("git").directory(tree).args(["status", "--short"]));
+    let before = status(&tree);
+    order.mod_revision = sources.customization().unwrap().commit_of_work_tree().unwrap();
+    assert_eq!(status(&tree), before);
+    let directory = tempfile::tempdir().unwrap();
+    sources.checkout(&order, SubRelease::None, directory.path()).unwrap();
+    assert!(directory.path().join("kept").exists() && directory.path().join("new").exists());
 }

@@ -1,6 +1,6 @@
 //! Fetching into bare clones with the `git` program.
 //!
-//! Fetching takes the remote's default branch into the branch that HEAD of the clone names, or one commit into a
+//! Fetching takes the remote's default branch, or the one that is configured, into the branch that HEAD of the clone names, or one commit into a
 //! reference of its own, and nothing else: no tags, no hooks, no submodules, no configuration but the clone's own, only
 //! https, ssh, git and local paths, and a time limit. A clone appears complete or not at all. One lock a clone, beside
 //! it, is held while git writes.
@@ -31,18 +31,18 @@ const BRANCH: &str = "master";
 
 /// What is fetched.
 enum Wanted<'a> {
-    /// The remote's default branch, with its history.
+    /// The remote's default branch or the configured one, with its history.
     Branch,
     /// One commit alone.
     Commit(&'a Revision),
 }
 
 impl GitRepository {
-    /// Brings the clone up to date with the remote's default branch, and makes it first where it is missing. A clone
+    /// Brings the clone up to date with the branch of the remote that it follows, and makes it first where it is missing. A clone
     /// without an address, neither configured nor of its own, is as new as it gets.
     ///
     /// # Errors
-    /// The remote cannot be reached or has no default branch, or the clone cannot be written.
+    /// The remote cannot be reached or has no such branch, or the clone cannot be written.
     pub fn fetch(&self) -> Result<(), GitError> {
         self.bring(&Wanted::Branch)
     }
@@ -82,6 +82,10 @@ impl GitRepository {
             name: self.name.clone(),
             source,
         };
+        // A work tree is somebody's own: a branch that is checked out there must not move under them.
+        if self.is_work_tree() {
+            return Ok(());
+        }
         let origin = match (&self.url, self.path.exists()) {
             (Some(url), _) => Some(url.clone()),
             (None, true) => self.origin()?,
@@ -150,9 +154,10 @@ impl GitRepository {
     }
 
     fn fetch_into(&self, clone: &Path, url: &str, wanted: &Wanted<'_>, reference: &str) -> Result<(), GitError> {
-        let (limit, depth, source) = match wanted {
-            Wanted::Branch => (FETCH_LIMIT, None, "HEAD"),
-            Wanted::Commit(revision) => (COMMIT_LIMIT, Some("--depth=1"), revision.as_str()),
+        let (limit, depth, source) = match (wanted, &self.branch) {
+            (Wanted::Branch, None) => (FETCH_LIMIT, None, "HEAD".to_owned()),
+            (Wanted::Branch, Some(branch)) => (FETCH_LIMIT, None, format!("refs/heads/{branch}")),
+            (Wanted::Commit(revision), _) => (COMMIT_LIMIT, Some("--depth=1"), revision.to_string()),
         };
         let arguments = [
             "fetch",
@@ -194,7 +199,7 @@ fn lock_beside(clone: &Path, parent: &Path) -> PathBuf {
 }
 
 /// `git` without anything of the caller's environment and configuration in it.
-fn git_command(limit: Duration) -> Command {
+pub(super) fn git_command(limit: Duration) -> Command {
     Command::new("git")
         .timeout(limit)
         .env("GIT_ALLOW_PROTOCOL", PROTOCOLS)

@@ -1,7 +1,8 @@
 //! Writing a package's directory: upstream's files, the customization over them, the PKGBUILD made ours.
 //!
 //! What is in a git repository is hostile: both trees are read into one map first (so nothing is written through a
-//! symbolic link), with limits on size, number and depth; links may only point into the directory.
+//! symbolic link), with limits on size, number and depth; links may only point into the directory, also after patches of
+//! ours (module `patches`) were applied.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -12,6 +13,7 @@ use std::path::Path;
 use git2::Oid;
 
 use super::mangle::mangle;
+use super::patches::{self, is_patch};
 use super::{SourceError, Sources, SubRelease};
 use crate::atomic::FileError;
 use crate::build_list::Order;
@@ -54,10 +56,18 @@ impl Sources {
         };
         let mut files = Files::new();
         let mut pkgbuilds = Vec::new();
-        for (git, tree) in parts.iter().flatten() {
+        let mut patches = Files::new();
+        let [upstream, ours] = &parts;
+        for (part, is_ours) in [(upstream, false), (ours, true)] {
+            let Some((git, tree)) = part else { continue };
             let mut layer = reader.files(git, *tree)?;
             if let Some(pkgbuild) = layer.remove(["PKGBUILD".to_owned()].as_slice()) {
                 pkgbuilds.push(reader.pkgbuild(pkgbuild)?);
+            }
+            if is_ours {
+                patches = layer.clone();
+                patches.retain(|path, _| is_patch(path));
+                layer.retain(|path, _| !is_patch(path));
             }
             lay_over(&mut files, layer);
         }
@@ -67,9 +77,12 @@ impl Sources {
         if let Some(path) = files.keys().find(|path| path[0] == "PKGBUILD") {
             return Err(reader.refuse(path, "is in a directory of the PKGBUILD's name"));
         }
-        let pkgbuild = mangle(&pkgbuilds, sub, &self.arch);
         make_directory(destination)?;
         reader.write(&files, destination)?;
+        if !patches.is_empty() {
+            pkgbuilds[0] = reader.patch(&patches, &pkgbuilds[0], destination)?;
+        }
+        let pkgbuild = mangle(&pkgbuilds, sub, &self.arch);
         write_file(&destination.join("PKGBUILD"), &pkgbuild, 0o644)?;
         Ok(())
     }
@@ -135,6 +148,53 @@ impl Reader<'_> {
             return Err(self.refuse(&path, "is a symbolic link"));
         }
         Ok(source.git.blob(source.id, MAX_FILE)?)
+    }
+
+    /// Applies patches to the directory and the first PKGBUILD, which is returned and not left there.
+    fn patch(&self, patches: &Files<'_>, pkgbuild: &[u8], destination: &Path) -> Result<Vec<u8>, SourceError> {
+        let path = destination.join("PKGBUILD");
+        write_file(&path, pkgbuild, 0o644)?;
+        for (name, source) in patches {
+            if source.kind == EntryKind::Link {
+                return Err(self.refuse(name, "is a symbolic link"));
+            }
+            let patch = source.git.blob(source.id, MAX_FILE)?;
+            patches::apply(destination, patch).map_err(|error| match patches::complaint(&error) {
+                Some(complaint) => self.refuse(name, complaint),
+                None => FileError::at("patch", destination)(std::io::Error::other(error)).into(),
+            })?;
+        }
+        self.check_links(destination, &mut Vec::new())?;
+        let name = ["PKGBUILD".to_owned()];
+        let metadata = fs::symlink_metadata(&path).map_err(|_| self.refuse(&name, "is gone after the patches"))?;
+        if !metadata.is_file() || metadata.len() > MAX_FILE as u64 {
+            return Err(self.refuse(&name, "is no small file after the patches"));
+        }
+        let content = fs::read(&path).map_err(FileError::at("read", &path))?;
+        fs::remove_file(&path).map_err(FileError::at("remove", &path))?;
+        Ok(content)
+    }
+
+    /// Looks at every link below a directory: a patch can make and move them.
+    fn check_links(&self, directory: &Path, parts: &mut Vec<String>) -> Result<(), SourceError> {
+        if parts.len() > MAX_DEPTH {
+            return Err(self.refuse(parts, "is too deep"));
+        }
+        for entry in fs::read_dir(directory).map_err(FileError::at("read", directory))? {
+            let entry = entry.map_err(FileError::at("read", directory))?;
+            parts.push(entry.file_name().to_string_lossy().into_owned());
+            let kind = entry.file_type().map_err(FileError::at("look at", entry.path()))?;
+            if kind.is_dir() {
+                self.check_links(&entry.path(), parts)?;
+            } else if kind.is_symlink() {
+                let link = fs::read_link(entry.path()).map_err(FileError::at("read", entry.path()))?;
+                if !link.to_str().is_some_and(|link| stays_inside(parts.len() - 1, link)) {
+                    return Err(self.refuse(parts, "is a symbolic link that leaves the directory"));
+                }
+            }
+            parts.pop();
+        }
+        Ok(())
     }
 
     fn write(&self, files: &Files<'_>, destination: &Path) -> Result<(), SourceError> {

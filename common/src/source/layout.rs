@@ -2,7 +2,9 @@
 //!
 //! `svntogit`: `PKGBASE/repos/REPOSITORY-ARCH/`, ARCH being the followed architecture or `any` (the former wins);
 //! `PKGBASE/trunk/` is ignored. `tree`: `REPOSITORY/PKGBASE/`, or `PKGBASE/` when `repo_default__NAME` says to which
-//! repository all of them belong. `state`: `REPOSITORY-ARCH/PKGBASE` is a file, see module `packages`. Package repositories for staging, testing and the unstable ones are ignored.
+//! repository all of them belong. `package`: the git repository is the directory of one package. `state`:
+//! `REPOSITORY-ARCH/PKGBASE` is a file, see module `packages`. Package repositories for staging, testing and the
+//! unstable ones are ignored.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +25,8 @@ pub(super) enum Layout {
     Tree,
     /// `PKGBASE/`, all of one repository.
     Flat(Repository),
+    /// The whole repository is the directory of this package of this repository.
+    Package(Repository, PkgBase),
     /// `REPOSITORY-ARCH/PKGBASE` is a file that names a commit of the package's own git repository.
     State(PackageRepositories),
 }
@@ -48,8 +52,12 @@ impl Layout {
             (None | Some("svntogit"), _) => Ok(Self::SvnToGit),
             (Some("tree"), None) => Ok(Self::Tree),
             (Some("tree"), Some(repository)) => Ok(Self::Flat(repository)),
+            (Some("package"), Some(repository)) => Ok(Self::Package(repository, only_package(config, name)?)),
+            (Some("package"), None) => {
+                Err(config.refuse(&key, "repo_default__NAME has to say to which repository it belongs"))
+            }
             (Some("state"), _) => Ok(Self::State(PackageRepositories::configured(config, name)?)),
-            (Some(_), _) => Err(config.refuse(&key, "it has to be svntogit, tree or state")),
+            (Some(_), _) => Err(config.refuse(&key, "it has to be svntogit, tree, package or state")),
         }
     }
 
@@ -62,8 +70,16 @@ impl Layout {
         arch: &Arch,
         strange: &mut Vec<String>,
     ) -> Result<Vec<Place>, GitError> {
-        if let Self::State(_) = self {
-            return state_files(git, tree, arch, strange);
+        match self {
+            Self::State(_) => return state_files(git, tree, arch, strange),
+            Self::Package(repository, pkgbase) => {
+                return Ok(vec![Place {
+                    pkgbase: pkgbase.clone(),
+                    repository: repository.clone(),
+                    id: tree,
+                }]);
+            }
+            Self::SvnToGit | Self::Tree | Self::Flat(_) => {}
         }
         let mut places = Vec::new();
         for entry in directories(git.entries(tree)?) {
@@ -99,7 +115,7 @@ impl Layout {
                         });
                     }
                 }
-                Self::State(_) => {}
+                Self::State(_) | Self::Package(..) => {}
             }
         }
         Ok(places)
@@ -124,6 +140,7 @@ impl Layout {
             Self::Tree => vec![format!("{repository}/{pkgbase}")],
             Self::Flat(of_all) if of_all == repository => vec![pkgbase.to_string()],
             Self::Flat(_) => Vec::new(),
+            Self::Package(of, only) => return Ok((of == repository && only == pkgbase).then_some(tree)),
             Self::State(_) => {
                 let file = |of_arch: &str| {
                     let entry = git.lookup(tree, &format!("{repository}-{of_arch}/{pkgbase}"))?;
@@ -142,6 +159,15 @@ impl Layout {
             }
         }
         Ok(None)
+    }
+}
+
+/// The one package of the layout `package`.
+fn only_package(config: &Config, name: &Repository) -> Result<PkgBase, ConfigError> {
+    let key = Config::key_for("repo_only__", name);
+    match config.parsed_words(&key)?.as_slice() {
+        [pkgbase] => Ok(PkgBase::clone(pkgbase)),
+        _ => Err(config.refuse(&key, "with the layout package it has to name the one package")),
     }
 }
 

@@ -6,17 +6,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use git2::Oid;
 
 use super::layout::{Layout, Place, repository_places};
-use super::{Content, Heads, Packaging, SourceError, Sources, tree_at};
+use super::packaging::Packaging;
+use super::patches::PATCHES;
+use super::{Content, Heads, SourceError, Sources, tree_at};
 use crate::build_list::Order;
 use crate::git::{EntryKind, GitRepository};
 use crate::names::{PkgBase, Repository, Revision};
 
-/// The two PKGBUILDs of a package: a change of one of them is a new release, a change of another file is not. In the
-/// layout `state` a change of the state file is one.
+/// The two PKGBUILDs of a package and the patches of ours: a change of one of them is a new release, a change of
+/// another file is not. In the layout `state` a change of the state file is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recipe {
     upstream: Option<Oid>,
     customization: Option<Oid>,
+    patches: Option<Oid>,
 }
 
 /// A package in the merged view.
@@ -62,6 +65,7 @@ impl MergedView {
 struct Candidate {
     place: Place,
     pkgbuild: Option<Oid>,
+    patches: Option<Oid>,
 }
 
 impl Sources {
@@ -79,9 +83,7 @@ impl Sources {
             };
             let name = packaging.git.name();
             let mut strange = Vec::new();
-            let places = packaging
-                .layout
-                .places(&packaging.git, tree, &self.upstream_arch, &mut strange)?;
+            let places = packaging.places(tree, &self.upstream_arch, &mut strange)?;
             let ignored = |path: String| format!("{name}: {path:?} is no name of a package, and is ignored");
             view.warnings.extend(strange.into_iter().map(ignored));
             for (pkgbase, candidate) in self.chosen(packaging, places, &mut view.warnings)? {
@@ -95,15 +97,19 @@ impl Sources {
         for (pkgbase, (index, candidate)) in upstream {
             let repository = candidate.place.repository;
             let over = laid_over.remove(&(pkgbase.clone(), repository.clone()));
-            let (over_tree, over_pkgbuild) = over.map_or((None, None), |o| (Some(o.place.id), o.pkgbuild));
             let package = SourcePackage {
                 git_repository: self.packaging[index].git.name().clone(),
                 repository,
                 recipe: Recipe {
                     upstream: candidate.pkgbuild,
-                    customization: over_pkgbuild,
+                    customization: over.as_ref().and_then(|over| over.pkgbuild),
+                    patches: over.as_ref().and_then(|over| over.patches),
                 },
-                content: Content::new(Some((index, candidate.place.id)), over_tree, &self.arch),
+                content: Content::new(
+                    Some((index, candidate.place.id)),
+                    over.map(|over| over.place.id),
+                    &self.arch,
+                ),
             };
             view.packages.insert(pkgbase, package);
         }
@@ -139,6 +145,7 @@ impl Sources {
         for place in places {
             let candidate = Candidate {
                 pkgbuild: recipe_of(packaging, place.id)?,
+                patches: None,
                 place,
             };
             if candidate.pkgbuild.is_none() {
@@ -170,9 +177,16 @@ impl Sources {
             return Ok(found);
         };
         for place in repository_places(git, tree)? {
-            let pkgbuild = pkgbuild_of(git, place.id)?;
-            let key = (place.pkgbase.clone(), place.repository.clone());
-            found.insert(key, Candidate { place, pkgbuild });
+            let patches = git.lookup(place.id, PATCHES)?;
+            let candidate = Candidate {
+                pkgbuild: pkgbuild_of(git, place.id)?,
+                patches: patches
+                    .filter(|entry| entry.kind == EntryKind::Tree)
+                    .map(|entry| entry.id),
+                place,
+            };
+            let key = (candidate.place.pkgbase.clone(), candidate.place.repository.clone());
+            found.insert(key, candidate);
         }
         Ok(found)
     }
@@ -207,6 +221,7 @@ impl Sources {
                     recipe: Recipe {
                         upstream: None,
                         customization: candidate.pkgbuild,
+                        patches: candidate.patches,
                     },
                     content: Content::new(None, Some(candidate.place.id), &self.arch),
                 };
