@@ -106,6 +106,8 @@ pub enum Input {
 pub enum Output {
     /// Kept, up to a limit, for [`Finished`].
     Capture,
+    /// Kept, up to so many bytes a stream. A child that goes on writing finds the pipe closed (SIGPIPE).
+    CaptureUpTo(usize),
     /// Both streams into one file as they come, up to so many bytes; a line in the file says where it was cut.
     Log(File, u64),
     /// Standard output kept as with `Capture`, standard error into a file as with `Log`.
@@ -341,6 +343,10 @@ impl Command {
                 command.stdout(Stdio::piped()).stderr(Stdio::piped());
                 Some(Sink::capture())
             }
+            Output::CaptureUpTo(limit) => {
+                command.stdout(Stdio::piped()).stderr(Stdio::piped());
+                Some(Sink::capture_up_to(limit))
+            }
             Output::Log(file, limit) => {
                 command.stdout(Stdio::piped()).stderr(Stdio::piped());
                 Some(Sink::log(file, limit))
@@ -480,6 +486,13 @@ mod tests {
         let child = shell("sleep 60").interrupt(&interrupt).spawn().unwrap();
         interrupt.raise();
         assert!(matches!(child.wait(), Err(Cause::Interrupted)));
+    }
+
+    #[test]
+    fn a_child_that_writes_more_than_is_kept_finds_the_pipe_closed() {
+        let finished = Command::new("yes").output(Output::CaptureUpTo(100_000)).wait().unwrap();
+        assert_eq!(finished.stdout.len(), 100_000);
+        assert_eq!(finished.status.signal(), Some(Signal::SIGPIPE as i32));
     }
 
     #[test]

@@ -11,6 +11,7 @@ const CAPTURE_LIMIT: usize = 16 << 20;
 /// Where a drained stream goes.
 pub(super) enum Sink {
     Capture(Vec<u8>),
+    CaptureUpTo(usize, Vec<u8>),
     Log(Arc<Mutex<Log>>),
 }
 
@@ -25,6 +26,13 @@ impl Sink {
         (Self::Capture(Vec::new()), Self::Capture(Vec::new()))
     }
 
+    pub(super) fn capture_up_to(limit: usize) -> (Self, Self) {
+        (
+            Self::CaptureUpTo(limit, Vec::new()),
+            Self::CaptureUpTo(limit, Vec::new()),
+        )
+    }
+
     pub(super) fn log(file: File, limit: u64) -> (Self, Self) {
         let log = Arc::new(Mutex::new(Log {
             file,
@@ -34,15 +42,28 @@ impl Sink {
         (Self::Log(Arc::clone(&log)), Self::Log(log))
     }
 
-    fn take(&mut self, bytes: &[u8]) {
+    /// Takes what was read; false when nothing more is wanted.
+    fn take(&mut self, bytes: &[u8]) -> bool {
         match self {
             Self::Capture(buffer) => {
-                let room = CAPTURE_LIMIT.saturating_sub(buffer.len());
-                buffer.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                keep(bytes, buffer, CAPTURE_LIMIT);
+                true
             }
-            Self::Log(log) => log.lock().unwrap_or_else(PoisonError::into_inner).write(bytes),
+            Self::CaptureUpTo(limit, buffer) => {
+                keep(bytes, buffer, *limit);
+                buffer.len() < *limit
+            }
+            Self::Log(log) => {
+                log.lock().unwrap_or_else(PoisonError::into_inner).write(bytes);
+                true
+            }
         }
     }
+}
+
+fn keep(bytes: &[u8], buffer: &mut Vec<u8>, limit: usize) {
+    let room = limit.saturating_sub(buffer.len());
+    buffer.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
 
 impl Log {
@@ -66,13 +87,15 @@ pub(super) fn drain(mut stream: impl Read + Send + 'static, mut sink: Sink) -> J
         loop {
             match stream.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(count) => sink.take(&buffer[..count]),
+                Ok(count) if !sink.take(&buffer[..count]) => break,
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
+        drop(stream);
         match sink {
-            Sink::Capture(bytes) => bytes,
+            Sink::Capture(bytes) | Sink::CaptureUpTo(_, bytes) => bytes,
             Sink::Log(_) => Vec::new(),
         }
     })
