@@ -1,20 +1,21 @@
 //! What the PKGBUILDs of orders say: their `.SRCINFO`, committed or evaluated, cached by content.
 //!
 //! A committed `.SRCINFO` is taken when nothing is laid over upstream's files and it can be read; else the PKGBUILD is
-//! evaluated in a sandbox (module `sandbox`). The result is kept as `<work_dir>/metadata/<content id>.srcinfo`, plain text;
-//! deleting it costs time only. Failures are not kept: the next run tries again.
+//! evaluated in a sandbox (module `sandbox`), several at a time. The result is kept by its content (module `cache`), so
+//! that every run and every tool evaluates a content once. Failures are not kept: the next run tries again. A package
+//! whose metadata cannot be had is an error with its name in [`Infos`], never an absent entry.
 
+mod cache;
 mod sandbox;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
 
 use thiserror::Error;
 
 use crate::account::{self, AccountError};
-use crate::atomic::{self, FileError};
+use crate::atomic::FileError;
 use crate::build_list::Order;
 use crate::config::{Config, ConfigError};
 use crate::git::GitError;
@@ -22,11 +23,9 @@ use crate::names::PkgBase;
 use crate::source::{Content, SourceError, Sources, SubRelease};
 use crate::srcinfo::{SrcInfo, SrcInfoError};
 use crate::work_dir::WorkDir;
+use cache::Cache;
 use sandbox::Sandbox;
 pub use sandbox::SandboxError;
-
-/// How many PKGBUILDs are evaluated at a time.
-const WORKERS: usize = 2;
 
 /// The metadata of an order cannot be had.
 #[derive(Debug, Error)]
@@ -100,7 +99,7 @@ pub type Infos = BTreeMap<PkgBase, Result<SrcInfo, MetadataError>>;
 #[derive(Debug)]
 pub struct Metadata {
     sources: Sources,
-    directory: PathBuf,
+    cache: Cache,
     sandbox: Sandbox,
 }
 
@@ -112,12 +111,10 @@ impl Metadata {
     pub fn open(config: &Config, work_dir: &WorkDir) -> Result<Self, MetadataError> {
         let name = config.text("build_account").unwrap_or(account::DEFAULT_ACCOUNT);
         let sources = Sources::open(config)?;
-        let directory = work_dir.metadata_directory();
-        atomic::create_directory(&directory)?;
         Ok(Self {
             sandbox: Sandbox::new(account::to_drop_to(name)?, sources.arch().clone()),
             sources,
-            directory,
+            cache: Cache::open(work_dir.metadata_directory())?,
         })
     }
 
@@ -153,7 +150,7 @@ impl Metadata {
         Ok(self.text_and_info(order, &self.sources.content(order)?)?.0)
     }
 
-    /// The metadata of many orders, evaluated several at a time. The failure of one is no failure of the others.
+    /// The metadata of many orders, as many evaluated at a time as there are processors. The failure of one is no failure of the others.
     #[must_use]
     pub fn srcinfos<'a>(&self, orders: impl IntoIterator<Item = &'a Order>) -> Infos {
         self.side_by_side(orders, |order| (order.pkgbase.clone(), self.srcinfo(order)))
@@ -182,8 +179,9 @@ impl Metadata {
             }
             done
         };
+        let number = std::thread::available_parallelism().map_or(2, NonZero::get);
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
+            let workers: Vec<_> = (0..number).map(|_| scope.spawn(work)).collect();
             workers
                 .into_iter()
                 .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -203,21 +201,24 @@ impl Metadata {
             && let Some((text, info)) = self.at_hand(order, content)?
         {
             // Kept, or each run would look into thousands of git repositories.
-            atomic::write(&self.kept(content), text.as_bytes())?;
+            self.cache.keep(content.id(), &text)?;
             return Ok((text, info));
+        }
+        let _claim = self.cache.claim(content.id())?;
+        // Another run may have evaluated it while this one waited.
+        if let Some(found) = self.evaluated(order, content)? {
+            return Ok(found);
         }
         let text = self.evaluate(order)?;
         let info = self.parse(order, &text)?;
-        atomic::write(&self.kept(content), text.as_bytes())?;
+        self.cache.keep(content.id(), &text)?;
         Ok((text, info))
     }
 
     /// What was evaluated before, else what is committed, if it can be read.
     fn at_hand(&self, order: &Order, content: &Content) -> Result<Option<(String, SrcInfo)>, MetadataError> {
-        if let Some(text) = atomic::read_text(&self.kept(content))?
-            && let Ok(info) = self.parse(order, &text)
-        {
-            return Ok(Some((text, info)));
+        if let Some(found) = self.evaluated(order, content)? {
+            return Ok(Some(found));
         }
         if let Some(text) = self.sources.committed_srcinfo(&order.pkgbase, content)?
             && let Ok(info) = self.parse(order, &text)
@@ -227,8 +228,11 @@ impl Metadata {
         Ok(None)
     }
 
-    fn kept(&self, content: &Content) -> PathBuf {
-        self.directory.join(format!("{}.srcinfo", content.id()))
+    fn evaluated(&self, order: &Order, content: &Content) -> Result<Option<(String, SrcInfo)>, MetadataError> {
+        let Some(text) = self.cache.read(content.id())? else {
+            return Ok(None);
+        };
+        Ok(self.parse(order, &text).ok().map(|info| (text, info)))
     }
 
     fn parse(&self, order: &Order, text: &str) -> Result<SrcInfo, MetadataError> {

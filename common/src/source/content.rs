@@ -14,6 +14,14 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ContentId(String);
 
+#[cfg(test)]
+impl ContentId {
+    /// Some content.
+    pub(crate) fn for_test(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
 impl fmt::Display for ContentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)

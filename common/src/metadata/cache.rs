@@ -1,0 +1,103 @@
+//! Evaluated metadata on disk: `<work_dir>/metadata/<content id>.srcinfo`, plain text. Deleting it costs time only.
+//!
+//! Invariant: a file is complete, and says what the PKGBUILD of that content says. Whoever evaluates a content holds a
+//! claim on it, so that runs at one time share the work. The claim is a lock of its own, taken last and with no other
+//! lock taken under it; it saves work and nothing depends on it, so nobody waits for it for ever, and its file goes
+//! with it (the one who waited finds the result, or evaluates).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::atomic::{self, FileError, TEMPORARY_PREFIX};
+use crate::lock::{Lock, LockError, Mode, Patience};
+use crate::source::ContentId;
+
+/// How long somebody else's evaluation is waited for: longer than one may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The directory.
+#[derive(Debug)]
+pub(super) struct Cache {
+    directory: PathBuf,
+}
+
+/// The right to evaluate a content, until it is dropped.
+#[derive(Debug)]
+#[must_use = "the claim ends when this is dropped"]
+pub(super) struct Claim {
+    path: PathBuf,
+    lock: Option<Lock>,
+}
+
+impl Cache {
+    /// The cache in a directory, which is made where it is missing.
+    pub(super) fn open(directory: PathBuf) -> Result<Self, FileError> {
+        atomic::create_directory(&directory)?;
+        Ok(Self { directory })
+    }
+
+    /// What is kept of a content.
+    pub(super) fn read(&self, content: &ContentId) -> Result<Option<String>, FileError> {
+        atomic::read_text(&self.path(content))
+    }
+
+    /// Keeps what a content says.
+    pub(super) fn keep(&self, content: &ContentId, text: &str) -> Result<(), FileError> {
+        atomic::write(&self.path(content), text.as_bytes())
+    }
+
+    /// Waits until nobody else evaluates a content, but not for ever.
+    pub(super) fn claim(&self, content: &ContentId) -> Result<Claim, FileError> {
+        // Named as temporary files are: one that a killed tool left is swept with them.
+        let path = self.directory.join(format!("{TEMPORARY_PREFIX}{content}.lock"));
+        let lock = match Lock::acquire(&path, Mode::Exclusive, Patience::Bounded(PATIENCE)) {
+            Ok(lock) => Some(lock),
+            Err(LockError::Busy { .. }) => None,
+            Err(LockError::Io { path, source }) => return Err(FileError::at("lock", path)(source)),
+        };
+        Ok(Claim { path, lock })
+    }
+
+    fn path(&self, content: &ContentId) -> PathBuf {
+        self.directory.join(format!("{content}.srcinfo"))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.lock.is_some() {
+            // That it stays is no harm.
+            drop(std::fs::remove_file(&self.path));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_content_is_claimed_by_one_at_a_time_and_nothing_stays_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::open(directory.path().join("metadata")).unwrap();
+        let content = ContentId::for_test("a");
+        let evaluations = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let _claim = cache.claim(&content).unwrap();
+                    if cache.read(&content).unwrap().is_none() {
+                        evaluations.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        cache.keep(&content, "pkgbase = a\n").unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(evaluations.into_inner(), 1);
+        let names: Vec<_> = std::fs::read_dir(directory.path().join("metadata"))
+            .unwrap()
+            .flatten()
+            .collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+    }
+}
