@@ -49,6 +49,7 @@ const KEYS: &[&str] = &[
     "max_package_age_staging",
     "max_package_age_testing",
     "max_parallel_builds_per_builder",
+    "neighbours_hold",
     "package_database_lock_file",
     "package_key",
     "pacman_conf",

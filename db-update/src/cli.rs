@@ -22,6 +22,21 @@ pub struct Cli {
     /// Wait for locks as long as it takes
     #[arg(short = 'w', long, short_alias = 'b', alias = "block")]
     pub wait: bool,
+    /// Assume that this order is not in the way of testing (an order id or a pkgbase; repeatable)
+    #[arg(short, long, value_name = "ORDER")]
+    pub unstage: Vec<String>,
+    /// Assume that this order is not in the way of stable (repeatable)
+    #[arg(short, long, value_name = "ORDER")]
+    pub stabilize: Vec<String>,
+    /// Move this order whatever it breaks, and nothing else (repeatable)
+    #[arg(short, long, value_name = "ORDER", conflicts_with_all = ["progressive", "repo"])]
+    pub force: Vec<String>,
+    /// Move only what takes the place of nothing, or of something that lacks what nobody has
+    #[arg(short, long)]
+    pub progressive: bool,
+    /// Move only what lies in this repository (repeatable)
+    #[arg(long, value_name = "REPOSITORY")]
+    pub repo: Vec<String>,
     /// Print one JSON object a line
     #[arg(long)]
     pub json: bool,

@@ -6,7 +6,9 @@ use common::build_list::BuildList;
 use common::names::PkgBase;
 
 use crate::decision::Obstacle;
-use crate::plan::{Hold, Plan, Situation};
+use crate::neighbours::{Direction, Held};
+use crate::plan::{Hold, Plan};
+use crate::situation::Situation;
 
 /// The chain for a package or pkgbase.
 pub(crate) fn chain(name: &str, situation: &Situation, plan: &Plan, list: &BuildList) -> Vec<String> {
@@ -32,31 +34,7 @@ fn link(base: &PkgBase, situation: &Situation, plan: &Plan, list: &BuildList) ->
         return (format!("moves to {}", movement.to), None);
     }
     if let Some((_, hold)) = plan.held.iter().find(|(order, _)| order.pkgbase == *base) {
-        return match hold {
-            Hold::NotTested(reason) => (format!("is in testing and not approved: {reason}"), None),
-            Hold::Obstacle(Obstacle::Needs {
-                package,
-                dependency,
-                provider,
-            }) => match provider {
-                Some(provider) => (
-                    format!("waits: {package} needs {dependency}, which {provider} provides"),
-                    Some(provider.clone()),
-                ),
-                None => (
-                    format!("waits: {package} needs {dependency}, which nothing provides yet"),
-                    None,
-                ),
-            },
-            Hold::Obstacle(Obstacle::Breaks {
-                dependent,
-                pkgbase,
-                dependency,
-            }) => (
-                format!("waits: {dependent} would lose {dependency}"),
-                Some(pkgbase.clone()),
-            ),
-        };
+        return held(hold);
     }
     if plan.deleted.iter().any(|(_, entry)| entry.pkgbase == *base) {
         return ("is on the deletion list and leaves".to_owned(), None);
@@ -76,5 +54,69 @@ fn link(base: &PkgBase, situation: &Situation, plan: &Plan, list: &BuildList) ->
     match &places[..] {
         [] => ("is in no repository and not on the build list".to_owned(), None),
         _ => (format!("is in {} and waits for nothing", places.join(", ")), None),
+    }
+}
+
+/// Why something stays, and which pkgbase explains it further.
+fn held(hold: &Hold) -> (String, Option<PkgBase>) {
+    match hold {
+        Hold::NotTested(reason) => (format!("is in testing and not approved: {reason}"), None),
+        Hold::Obstacle(found) => (format!("waits: {}", obstacle(found)), other_side(found)),
+        Hold::Neighbour(reason) => (format!("waits: {}", neighbour(reason)), Some(reason.by.clone())),
+        Hold::Rebuild(other) => (
+            format!("waits: it was rebuilt together with {other}, which stays"),
+            Some(other.clone()),
+        ),
+        Hold::Newer(reason) => (format!("stays: {reason}"), None),
+        Hold::NotAskedFor => ("stays: it was not asked for".to_owned(), None),
+    }
+}
+
+/// One link between neighbours.
+fn neighbour(reason: &Held) -> String {
+    let Held {
+        by,
+        name,
+        direction,
+        standing,
+    } = reason;
+    let link = match direction {
+        Direction::Needs => format!("it needs {name} of {by}"),
+        Direction::NeededBy => format!("{by} needs {name}"),
+    };
+    match standing.as_str() {
+        "" => format!("{link}, which waits"),
+        standing => format!("{link}, which {standing}"),
+    }
+}
+
+/// Why something stays, in one line.
+pub(crate) fn reason(hold: &Hold) -> String {
+    held(hold).0
+}
+
+/// What is in the way.
+pub(crate) fn obstacle(obstacle: &Obstacle) -> String {
+    match obstacle {
+        Obstacle::Needs {
+            package,
+            dependency,
+            provider: Some(provider),
+        } => format!("{package} needs {dependency}, which {provider} provides"),
+        Obstacle::Needs {
+            package,
+            dependency,
+            provider: None,
+        } => format!("{package} needs {dependency}, which nothing provides yet"),
+        Obstacle::Breaks {
+            dependent, dependency, ..
+        } => format!("{dependent} would lose {dependency}"),
+    }
+}
+
+fn other_side(obstacle: &Obstacle) -> Option<PkgBase> {
+    match obstacle {
+        Obstacle::Needs { provider, .. } => provider.clone(),
+        Obstacle::Breaks { pkgbase, .. } => Some(pkgbase.clone()),
     }
 }

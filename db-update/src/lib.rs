@@ -2,19 +2,26 @@
 //!
 //! With the locks held: complete what a killed run left, decide everything ([`plan`]), then one transaction over all
 //! repositories, then the states. A run that is killed in between is completed by the next one, which finds the
-//! packages where they were to go. The bug list is fetched before, `publish_command` runs after, both without locks.
+//! packages where they were to go. What takes long ([`ahead`]) is read before, `publish_command` runs after, both without
+//! locks.
 //!
 //! Lock order: build-list, package-database, sanity-check (shared).
 
+mod ages;
+mod ahead;
 mod approval;
 mod bugs;
+mod candidate;
 mod cli;
 mod decision;
 mod explain;
+mod gather;
+mod neighbours;
 mod plan;
 mod report;
+mod request;
+mod situation;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::process::ExitCode;
@@ -27,14 +34,17 @@ use common::config::{Config, ConfigError, Environment};
 use common::exit::Failure;
 use common::journal::{Entry, Event};
 use common::lock::Patience;
-use common::names::PkgBase;
+use common::names::{FileName, NameError};
 use common::repository::{Class, Repositories, RepositoryError};
 use common::state::State;
 use common::work_dir::{Hindrance, Scope, WorkDir, WorkDirError};
 
-use crate::approval::{Approvals, Bugs};
+use crate::approval::Bugs;
 pub use crate::cli::Cli;
-use crate::plan::{Plan, Situation};
+use crate::gather::Ahead;
+use crate::plan::Plan;
+use crate::request::RequestError;
+use crate::situation::{Request, Situation};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +96,7 @@ fn exit_code(error: &anyhow::Error) -> Failure {
         cause.is::<ConfigError>()
             || matches!(cause.downcast_ref(), Some(WorkDirError::Config(_)))
             || matches!(cause.downcast_ref(), Some(RepositoryError::Config(_)))
-            || matches!(cause.downcast_ref(), Some(approval::ApprovalError::Config(_)))
+            || matches!(cause.downcast_ref(), Some(RequestError::Config(_)))
     };
     if error.chain().any(is_of_configuration) {
         Failure::Config
@@ -113,9 +123,9 @@ pub fn run(
         messages,
         now: Now::read().unix,
     };
-    let bugs = master.bugs()?;
+    let ahead = master.look_ahead()?;
     if cli.no_action || cli.explain.is_some() {
-        return master.show(cli, &bugs, stdout);
+        return master.show(cli, &ahead, stdout);
     }
     let patience = if cli.wait {
         Patience::Bounded(Duration::from_secs(86400))
@@ -131,7 +141,7 @@ pub fn run(
             }
             Err(error) => return Err(error.into()),
         };
-        master.update(cli, &bugs, stdout)?
+        master.update(cli, &ahead, stdout)?
     };
     if let Err(error) = master.repositories.publish() {
         messages.error(format_args!("warning: {error}"));
@@ -162,9 +172,13 @@ impl Master<'_> {
     }
 
     /// `-n` and `--explain`: reads without a lock, since every file is whole at any time.
-    fn show(&self, cli: &Cli, bugs: &Bugs, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
-        let (situation, _) = self.situation(bugs)?;
-        let plan = Plan::make(self.repositories.classes(), &situation)?;
+    fn show(&self, cli: &Cli, ahead: &Ahead, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
+        let situation = self.situation(ahead)?;
+        let request = match self.request(cli) {
+            Err(RequestError::BadInput(reason)) => return Ok(Outcome::BadInput(reason)),
+            request => request?,
+        };
+        let plan = Plan::make(self.repositories.classes(), &situation, &request)?;
         match &cli.explain {
             Some(name) => {
                 let (list, _) = BuildList::read(&self.work_dir.build_list())?;
@@ -180,21 +194,25 @@ impl Master<'_> {
     }
 
     /// The real run, with the locks held.
-    fn update(&self, cli: &Cli, bugs: &Bugs, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
+    fn update(&self, cli: &Cli, ahead: &Ahead, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
         let patience = Patience::Bounded(Duration::from_secs(self.config.number("lock_wait_seconds", 10)?));
         match self.repositories.transaction().commit(self.now, patience) {
             Ok(commit) => self.warn(&commit.warnings),
             Err(error @ RepositoryError::Busy { .. }) => return Ok(Outcome::Hindered(error.to_string())),
             Err(error) => return Err(error.into()),
         }
-        let (situation, approvals) = self.situation(bugs)?;
-        let plan = Plan::make(self.repositories.classes(), &situation)?;
-        if let Some(file) = self.absent_file(&situation, &plan) {
+        let situation = self.situation(ahead)?;
+        let request = match self.request(cli) {
+            Err(RequestError::BadInput(reason)) => return Ok(Outcome::BadInput(reason)),
+            request => request?,
+        };
+        let plan = Plan::make(self.repositories.classes(), &situation, &request)?;
+        if let Some(file) = self.absent_file(&situation, &plan)? {
             return Ok(Outcome::BadInput(format!(
                 "nothing is moved: {file} is absent from the pool"
             )));
         }
-        for order in &approvals.approved {
+        for order in &situation.approved {
             self.work_dir.states().change(order, State::Testing, State::Tested)?;
             self.note(Event::Tested, order, "by age");
         }
@@ -214,46 +232,29 @@ impl Master<'_> {
         Ok(Outcome::Done)
     }
 
-    fn situation(&self, bugs: &Bugs) -> anyhow::Result<(Situation, Approvals)> {
+    fn request(&self, cli: &Cli) -> Result<Request, RequestError> {
+        let (list, _) = BuildList::read(&self.work_dir.build_list())?;
         let classes = self.repositories.classes();
-        let names = classes
-            .all()
-            .filter(|(_, class)| *class != Class::Standalone)
-            .map(|(name, _)| name);
-        let states = self.work_dir.states();
-        let mut orders = BTreeMap::new();
-        for state in [State::Done, State::Testing, State::Tested] {
-            for order in states.with(state)? {
-                let files = states.read(&order, state)?.unwrap_or_default();
-                orders.insert(order, (state, files));
-            }
-        }
-        let approvals = approval::decide(self.config, &self.work_dir, bugs, self.now)?;
-        let deletions = common::atomic::read_text(&self.work_dir.deletion_list())?.unwrap_or_default();
-        let situation = Situation {
-            contents: self.repositories.contents(names)?,
-            orders,
-            approved: approvals.approved.clone(),
-            unapproved: approvals.waiting.clone(),
-            deletions: deletions
-                .lines()
-                .filter_map(|line| line.trim().parse::<PkgBase>().ok())
-                .collect(),
-        };
-        Ok((situation, approvals))
+        request::read(cli, self.config, classes, (&list, &self.work_dir.states()))
     }
 
-    /// A package that is to move and whose file is gone.
-    fn absent_file(&self, situation: &Situation, plan: &Plan) -> Option<String> {
-        plan.moves
-            .iter()
-            .flat_map(|movement| &movement.packages)
-            .filter_map(|(name, from)| {
-                let entries = situation.contents.get(from)?;
-                entries.iter().find(|entry| entry.name == *name)
-            })
-            .find(|entry| self.repositories.published(&entry.file_name).is_none())
-            .map(|entry| entry.file_name.to_string())
+    /// A package that is to move and whose file, or signature, is gone.
+    fn absent_file(&self, situation: &Situation, plan: &Plan) -> anyhow::Result<Option<FileName>> {
+        let are_signed = self.config.switch("require_signatures", true)?;
+        for (name, from) in plan.moves.iter().flat_map(|movement| &movement.packages) {
+            let entries = situation.contents.get(from).into_iter().flatten();
+            for entry in entries.filter(|entry| entry.name == *name) {
+                let signature: Result<FileName, NameError> = format!("{}.sig", entry.file_name).parse();
+                let files = std::iter::once(entry.file_name.clone()).chain(are_signed.then_some(signature?));
+                if let Some(absent) = files
+                    .into_iter()
+                    .find(|file| self.repositories.published(file).is_none())
+                {
+                    return Ok(Some(absent));
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn move_packages(&self, plan: &Plan, patience: Patience) -> Result<(), RepositoryError> {

@@ -7,8 +7,9 @@ use common::cli::Messages;
 use common::names::Repository;
 use common::state::order_id;
 
-use crate::decision::Obstacle;
-use crate::plan::{Hold, Move, Plan, Situation};
+use crate::explain::{self, reason};
+use crate::plan::{Move, Plan};
+use crate::situation::Situation;
 
 fn sources(movement: &Move) -> BTreeSet<&Repository> {
     movement.packages.iter().map(|(_, from)| from).collect()
@@ -73,6 +74,12 @@ pub(crate) fn notes(plan: &Plan, messages: &Messages) {
     for movement in &plan.moves {
         messages.note(format_args!("{} moved to {}", movement.order.pkgbase, movement.to));
     }
+    for obstacle in &plan.broken {
+        messages.error(format_args!(
+            "warning: a forced move breaks something: {}",
+            explain::obstacle(obstacle)
+        ));
+    }
     for (order, state) in &plan.vanished {
         messages.note(format_args!(
             "{} {state}: its packages are not published any more",
@@ -81,17 +88,5 @@ pub(crate) fn notes(plan: &Plan, messages: &Messages) {
     }
     for (order, hold) in &plan.held {
         messages.detail(format_args!("{} stays: {}", order.pkgbase, reason(hold)));
-    }
-}
-
-fn reason(hold: &Hold) -> String {
-    match hold {
-        Hold::NotTested(reason) => format!("not approved: {reason}"),
-        Hold::Obstacle(Obstacle::Needs {
-            package, dependency, ..
-        }) => format!("{package} needs {dependency}"),
-        Hold::Obstacle(Obstacle::Breaks {
-            dependent, dependency, ..
-        }) => format!("{dependent} would lose {dependency}"),
     }
 }

@@ -35,7 +35,7 @@ impl Master {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         let text = format!(
-            "arch=x86_64\nwork_dir='{0}/work'\nrepo_dir='{0}/repos'\nlock_wait_seconds=1\n{extra}",
+            "arch=x86_64\nwork_dir='{0}/work'\nrepo_dir='{0}/repos'\nlock_wait_seconds=1\nrequire_signatures=no\n{extra}",
             root.display()
         );
         put(&root.join("portsmith.conf"), &text);

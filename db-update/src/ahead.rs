@@ -1,0 +1,92 @@
+//! What takes long and is read before any lock is taken: the bug list, the metadata of pending orders, sonames.
+//!
+//! What changes until the locks are held costs time only: sonames that are missing then are read then, and a pending
+//! order without metadata is known by what is published of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::build_list::{BuildList, Order};
+use common::cli::Messages;
+use common::config::Config;
+use common::metadata::Metadata;
+use common::package::PackageError;
+use common::repository::{Contents, Entry, Repositories};
+use common::soname::Sonames;
+use common::srcinfo::SrcInfo;
+use common::work_dir::WorkDir;
+
+use crate::decision::world::Links;
+
+/// How many threads read lists of sonames.
+const READERS: usize = 4;
+
+/// The metadata of orders on the build list, as far as it is at hand.
+pub(crate) fn pending(
+    config: &Config,
+    work_dir: &WorkDir,
+    messages: &Messages,
+) -> anyhow::Result<BTreeMap<Order, SrcInfo>> {
+    let (list, _) = BuildList::read(&work_dir.build_list())?;
+    if list.orders().next().is_none() {
+        return Ok(BTreeMap::new());
+    }
+    let metadata = match Metadata::open(config, work_dir) {
+        Ok(metadata) => metadata,
+        // Without packaging repositories the list is somebody else's.
+        Err(error) => {
+            messages.detail(format_args!(
+                "pending orders are known by what is published of them: {error}"
+            ));
+            return Ok(BTreeMap::new());
+        }
+    };
+    let at_hand = |order: &Order| match metadata.cached(order) {
+        Ok(info) => info.map(|info| (order.clone(), info)),
+        Err(error) => {
+            messages.detail(format_args!("{}: {error}", order.pkgbase));
+            None
+        }
+    };
+    Ok(list.orders().filter_map(at_hand).collect())
+}
+
+/// Adds the sonames of packages that are not among them yet. One that cannot be read is said, and not linked as far as is
+/// known; whether its file is there is looked at before it moves.
+pub(crate) fn add_links(
+    links: &mut Links,
+    work_dir: &WorkDir,
+    repositories: &Repositories,
+    contents: &Contents,
+) -> Vec<PackageError> {
+    let mut names = BTreeSet::new();
+    let missing: Vec<&Entry> = contents
+        .values()
+        .flatten()
+        .filter(|entry| !links.contains_key(entry.file_name.as_str()) && names.insert(&entry.file_name))
+        .collect();
+    let lists = work_dir.soname_lists();
+    let read = |entries: &[&Entry]| -> Vec<(String, Result<Sonames, PackageError>)> {
+        let one = |entry: &&Entry| (entry.file_name.to_string(), lists.of(repositories, entry));
+        entries.iter().map(one).collect()
+    };
+    let mut errors = Vec::new();
+    let found: Vec<_> = std::thread::scope(|scope| {
+        let parts: Vec<_> = missing
+            .chunks(missing.len().div_ceil(READERS).max(1))
+            .map(|part| scope.spawn(move || read(part)))
+            .collect();
+        let join = |part: std::thread::ScopedJoinHandle<'_, _>| {
+            part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        parts.into_iter().flat_map(join).collect()
+    });
+    for (name, sonames) in found {
+        match sonames {
+            Ok(sonames) => {
+                links.insert(name, sonames);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    errors
+}
