@@ -3,6 +3,7 @@
 //! Invariant: temporary file in the same directory (its name begins with `.`), write, fsync, rename, fsync of the
 //! directory. A tool killed at any instant leaves at most a temporary file, which [`sweep`] removes later.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -117,6 +118,54 @@ pub fn sync_directory(path: &Path) -> Result<(), FileError> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(FileError::at("sync directory", path))
+}
+
+/// Files and directories that have been written, and are to last before something makes them visible.
+#[derive(Debug, Default)]
+pub struct Batch {
+    files: BTreeSet<PathBuf>,
+    directories: BTreeSet<PathBuf>,
+}
+
+/// With more than so many files and directories their whole file systems are synced, which is one call.
+const SYNCED_ONE_BY_ONE: usize = 32;
+
+impl Batch {
+    /// Takes in a file, and its name in its directory.
+    pub fn file(&mut self, path: &Path) {
+        self.files.insert(path.to_owned());
+        self.directory(parent(path));
+    }
+
+    /// Takes in the names in a directory.
+    pub fn directory(&mut self, path: &Path) {
+        self.directories.insert(path.to_owned());
+    }
+
+    /// Makes everything last.
+    ///
+    /// # Errors
+    /// Something cannot be opened or synced.
+    pub fn sync(self) -> Result<(), FileError> {
+        let paths = self.files.iter().chain(&self.directories);
+        if self.files.len() + self.directories.len() <= SYNCED_ONE_BY_ONE {
+            for path in paths {
+                let synced = File::open(path).and_then(|file| file.sync_all());
+                synced.map_err(FileError::at("sync", path))?;
+            }
+            return Ok(());
+        }
+        let mut done = BTreeSet::new();
+        for path in &self.directories {
+            let directory = File::open(path).map_err(FileError::at("open", path))?;
+            let device = directory.metadata().map_err(FileError::at("read", path))?.dev();
+            if done.insert(device) {
+                let synced = nix::unistd::syncfs(&directory).map_err(io::Error::from);
+                synced.map_err(FileError::at("sync the file system of", path))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The content of a file; `None` when it does not exist.

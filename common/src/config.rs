@@ -31,6 +31,7 @@ const KEYS: &[&str] = &[
     "customization_repo",
     "gnupg_home",
     "grace_seconds",
+    "kept_generations",
     "keyring",
     "lease_seconds",
     "limit_disk_mib",

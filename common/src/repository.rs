@@ -9,6 +9,7 @@
 //!     .current → .generations/N       what a flip renames
 //!     .generations/N/                 databases and signatures of one generation, read-only
 //!     .leaving                        `Unix-time file`: links that no database names any more, and since when
+//!   .transactions/N                   what a transaction did, so that it can be taken back
 //!   lastupdate                        Unix time of the last change
 //!   .publish-pending                  changed paths that publish_command has not been told of
 //! ```
@@ -24,11 +25,15 @@ mod database;
 mod database_lock;
 mod directory;
 mod entry;
+mod history;
 mod pool;
 mod publish;
 mod published;
 mod recovery;
+mod rollback;
+mod segments;
 mod signing;
+mod stock;
 mod superseded;
 mod transaction;
 
@@ -40,6 +45,7 @@ use thiserror::Error;
 pub use class::{Class, Classes};
 pub use commit::Commit;
 pub use entry::{Entry, EntryError};
+pub use history::{Fact, Record, Transition};
 pub use publish::PublishError;
 pub use superseded::{Arrival, Contents};
 pub use transaction::{NewPackage, Transaction};
@@ -110,6 +116,14 @@ pub enum RepositoryError {
         /// The package.
         name: PkgName,
     },
+    /// A generation was removed because it was old.
+    #[error("generation {number} of {repository} is not kept any more")]
+    NotKept {
+        /// The repository.
+        repository: Repository,
+        /// The generation.
+        number: u64,
+    },
     /// The repository is not configured.
     #[error("the repository {0} is in none of the configured classes")]
     Unknown(Repository),
@@ -128,6 +142,7 @@ pub struct Repositories {
     signing: Option<Signing>,
     publish_command: Vec<String>,
     grace_seconds: u64,
+    kept_generations: u64,
 }
 
 impl Repositories {
@@ -153,6 +168,7 @@ impl Repositories {
             signing: Signing::from_config(config)?,
             publish_command: config.words("publish_command").map(str::to_owned).collect(),
             grace_seconds: config.number("grace_seconds", 86400)?,
+            kept_generations: config.number("kept_generations", 10)?,
         })
     }
 
@@ -196,6 +212,34 @@ impl Repositories {
                     source,
                 })
             })
+            .collect()
+    }
+
+    /// Of several repositories those packages that have one of these names. It costs as much as the packages, not as the
+    /// repositories.
+    ///
+    /// # Errors
+    /// A database cannot be read.
+    pub fn contents_of<'a>(
+        &self,
+        repositories: impl IntoIterator<Item = &'a Repository>,
+        names: &BTreeSet<PkgName>,
+    ) -> Result<Contents, RepositoryError> {
+        let entries = |repository: &Repository| {
+            let directory = self.directory(repository);
+            let records = stock::Stock::look_up(&directory, names)?.into_values();
+            let path = directory.path;
+            let parsed = records.map(|record| {
+                Entry::parse(&record.desc).map_err(|source| RepositoryError::Entry {
+                    path: path.clone(),
+                    source,
+                })
+            });
+            parsed.collect::<Result<Vec<_>, _>>()
+        };
+        repositories
+            .into_iter()
+            .map(|name| Ok((name.clone(), entries(name)?)))
             .collect()
     }
 

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic, as tests do")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ use common::lock::Patience;
 use common::names::{PkgName, Repository};
 use common::package::PackageFile;
 use common::process::Command;
-use common::repository::{Commit, NewPackage, Repositories, RepositoryError};
+use common::repository::{Commit, Fact, NewPackage, Repositories, RepositoryError, Transition};
+use common::state::State;
 use tempfile::TempDir;
 use testkit::gpg::GpgHome;
 use testkit::need;
@@ -324,6 +325,125 @@ fn a_package_moves_with_its_file_and_older_ones_go_after_the_grace_time() {
     assert!(house.path("core").join(new).exists());
     let pool = house.directory.path().join("repos/pool");
     assert!(pool.join(old).exists(), "kept generations name it");
+}
+
+/// The bytes of the databases in force.
+fn databases(house: &House, repository: &str) -> Vec<Vec<u8>> {
+    ["db", "files"]
+        .map(|kind| fs::read(house.path(repository).join(format!("{repository}.{kind}"))).unwrap())
+        .to_vec()
+}
+
+fn take_back(house: &House, since: u64) -> Result<Commit, RepositoryError> {
+    let mut records = house.repositories.transactions().unwrap();
+    records.retain(|record| record.number >= since);
+    let mut transaction = house.repositories.transaction();
+    transaction.take_back(&records)?;
+    transaction.commit(NOW, Patience::Never)
+}
+
+#[test]
+fn transactions_are_taken_back_with_their_databases_to_the_byte_and_their_states() {
+    let house = House::new();
+    for repository in ["core", "testing"] {
+        for number in 0..40 {
+            house.add(repository, &PackageSpec::new(&format!("p{number}"), "1-1"));
+        }
+    }
+    house.add("testing", &PackageSpec::new("a", "2-1"));
+    let before = ["core", "testing"].map(|repository| databases(&house, repository));
+    let fact = |state| {
+        Some(Fact {
+            state,
+            files: vec!["a-2-1-x86_64.pkg.tar.zst".to_owned()],
+        })
+    };
+    let transition = Transition {
+        order: format!("a {0} {0} core", "0".repeat(40)).parse().unwrap(),
+        before: fact(State::Tested),
+        after: None,
+    };
+    let mut transaction = house.repositories.transaction();
+    transaction.move_package(&pkgname("a"), &name("testing"), &name("core"));
+    transaction.note_transitions([transition.clone()]);
+    let moved = transaction.commit(NOW, Patience::Never).unwrap().number.unwrap();
+    assert_eq!(house.repositories.unsettled().unwrap().len(), 1);
+    house.repositories.settle(moved).unwrap();
+    house.add("core", &PackageSpec::new("b", "1-1"));
+    let time = fs::metadata(house.path("core").join("core.db")).unwrap().mtime();
+    let back = take_back(&house, moved).unwrap().number.unwrap();
+    assert_eq!(
+        ["core", "testing"].map(|repository| databases(&house, repository)),
+        before
+    );
+    assert!(fs::metadata(house.path("core").join("core.db")).unwrap().mtime() > time);
+    let record = house.repositories.unsettled().unwrap().pop().unwrap();
+    assert_eq!((record.number, record.transitions), (back, vec![transition.reversed()]));
+    // Taking that back, too, is as if nothing had happened.
+    take_back(&house, back).unwrap();
+    assert!(house.names("core").contains(&"a-2-1".to_owned()) && !house.names("testing").contains(&"a-2-1".to_owned()));
+}
+
+#[test]
+fn what_is_needed_to_take_transactions_back_is_kept_and_nothing_more() {
+    let house = House::with("kept_generations=3\n");
+    house.add("core", &PackageSpec::new("a", "1-1"));
+    for release in 2..9 {
+        house.add("testing", &PackageSpec::new("a", &format!("1-{release}")));
+    }
+    house.repositories.clean(NOW + 100).unwrap();
+    let kept = |repository: &str| {
+        let generations = fs::read_dir(house.path(repository).join(".generations")).unwrap();
+        let mut numbers: Vec<u64> = generations
+            .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+            .collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    assert_eq!((kept("core"), kept("testing")), (vec![1], vec![5, 6, 7, 8]));
+    // Builders' copies count as links.
+    fs::remove_dir_all(house.directory.path().join("new")).unwrap();
+    house.repositories.clean(NOW + 200).unwrap();
+    let pool = house.directory.path().join("repos/pool");
+    let has = |release: u64| pool.join(format!("a-1-{release}-x86_64.pkg.tar.zst")).exists();
+    assert_eq!(
+        (1..9).filter(|release| has(*release)).collect::<Vec<_>>(),
+        [1, 5, 6, 7, 8]
+    );
+    take_back(&house, 6).unwrap();
+    assert_eq!(house.names("testing"), ["a-1-5"]);
+    assert!(house.path("testing").join("a-1-5-x86_64.pkg.tar.zst").exists());
+}
+
+#[test]
+fn an_index_is_only_a_help() {
+    let house = House::new();
+    for number in 0..30 {
+        house.add("core", &PackageSpec::new(&format!("p{number}"), "1-1"));
+    }
+    let generation = || {
+        house
+            .path("core")
+            .join(fs::read_link(house.path("core").join(".current")).unwrap())
+    };
+    let expected = databases(&house, "core");
+    let all = BTreeSet::from(["p3", "p17", "q"].map(pkgname));
+    for damage in [None, Some(""), Some("p0 1 0 1 0\n"), Some("what is this\n")] {
+        for kind in ["db", "files"] {
+            let index = generation().join(format!("core.{kind}.segments"));
+            fs::remove_file(&index).unwrap();
+            if let Some(text) = damage {
+                put(&index, text.as_bytes());
+            }
+        }
+        let found = house.repositories.contents_of([&name("core")], &all).unwrap();
+        assert_eq!(found[&name("core")].len(), 2, "{damage:?}");
+        house.add("core", &PackageSpec::new("q", "1-1"));
+        let mut transaction = house.repositories.transaction();
+        transaction.remove(&name("core"), &pkgname("q"));
+        transaction.commit(NOW, Patience::Never).unwrap();
+        assert_eq!(databases(&house, "core"), expected, "{damage:?}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use common::names::{Builder, FileName, PkgName, Repository};
 use common::package::PackageFile;
 use common::repository::{Arrival, Class, NewPackage, Repositories, RepositoryError};
 use common::state::State;
+use common::version::PackageFileName;
 use common::work_dir::{Hindrance, Locks, Scope, WorkDir};
 
 use crate::Outcome;
@@ -193,7 +194,14 @@ impl<'a> Master<'a> {
         now: u64,
     ) -> Result<(), RepositoryError> {
         let classes = self.repositories.classes();
-        let contents = self.repositories.contents(classes.affected_by(to))?;
+        let mut outdated = BTreeSet::new();
+        for other in self.older_done(order)? {
+            outdated.extend(self.work_dir.states().read(&other, State::Done)?.unwrap_or_default());
+        }
+        let entered = packages.iter().map(|package| package.file.name().clone());
+        let names = outdated.iter().filter_map(|file| file.parse::<PackageFileName>().ok());
+        let concerned = entered.chain(names.map(|file| file.pkgname)).collect();
+        let contents = self.repositories.contents_of(classes.affected_by(to), &concerned)?;
         let mut transaction = self.repositories.transaction();
         let mut entering: BTreeSet<PkgName> = BTreeSet::new();
         for package in packages {
@@ -207,10 +215,6 @@ impl<'a> Master<'a> {
             }
             entering.insert(arrival.name);
             transaction.add(to, package);
-        }
-        let mut outdated = BTreeSet::new();
-        for other in self.older_done(order)? {
-            outdated.extend(self.work_dir.states().read(&other, State::Done)?.unwrap_or_default());
         }
         for (repository, entries) in &contents {
             for entry in entries {

@@ -103,7 +103,10 @@ fn published(state: &Path) -> BTreeMap<String, String> {
     found.insert("staging's database".to_owned(), names.join("\n"));
     for (name, content) in files(&state.join("repositories")) {
         // The lock of a process that is gone is taken over by the next one that needs it.
-        let is_of_one_run = name.contains(".generations/") || name.contains(".current") || name.ends_with(".lck");
+        let is_of_one_run = [".generations/", ".current", ".transactions/"]
+            .iter()
+            .any(|part| name.contains(part))
+            || name.ends_with(".lck");
         if !is_of_one_run && name != "lastupdate" {
             found.insert(name, content);
         }

@@ -1,7 +1,8 @@
 //! Cleaning: links, pool files and generations that nobody needs any more.
 //!
 //! A link goes `grace_seconds` after the flip that took its name out of the database, so that pacman can fetch what an
-//! older database named; a pool file goes when no link and no kept generation names it. Called by a timer's tool.
+//! older database named; a pool file goes when no link and no kept generation names it. Generations are kept for as long
+//! as the transactions that they are needed to take back: the last `kept_generations`. Called by a timer's tool.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,49 +10,45 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::directory::{Directory, Kind};
+use super::segments::{Segment, Volume};
 use super::{Repositories, RepositoryError, database};
 use crate::atomic::{self, FileError};
 use crate::names::FileName;
 
-/// Generations of each repository that are kept beside the current one.
-const KEPT_GENERATIONS: usize = 5;
-
-impl Repositories {
-    /// Notes which files a flip is about to take out of a repository's database, and since when.
-    pub(super) fn note_leaving<'a>(
+impl Directory {
+    /// Notes which files a flip is about to take out of the database, and since when; those that come in leave no more.
+    pub(super) fn note_leaving(
         &self,
-        directory: &Directory,
-        gone: impl Iterator<Item = &'a FileName>,
-        kept: &BTreeSet<&FileName>,
+        gone: &[FileName],
+        named: &BTreeSet<&FileName>,
         now: u64,
-    ) -> Result<(), RepositoryError> {
-        let mut leaving = leaving(directory)?;
+    ) -> Result<(), FileError> {
+        let mut leaving = leaving(self)?;
         let before = leaving.clone();
-        for name in gone {
-            leaving.insert(name.clone(), now);
-        }
-        leaving.retain(|name, _| !kept.contains(name));
+        leaving.extend(gone.iter().map(|name| (name.clone(), now)));
+        leaving.retain(|name, _| !named.contains(name));
         if leaving != before {
-            write_leaving(directory, &leaving)?;
+            write_leaving(self, &leaving)?;
         }
         Ok(())
     }
+}
 
+impl Repositories {
     /// Removes what nobody needs any more; returns how many files. The package-database lock is held.
     ///
     /// # Errors
     /// A database cannot be read or a file cannot be removed.
     pub fn clean(&self, now: u64) -> Result<usize, RepositoryError> {
         let mut removed = 0;
+        let since = self.kept_since()?;
+        self.forget_records(|number| number <= since)?;
         for directory in self.directories() {
             if directory.current()?.is_none() || directory.is_foreign() {
                 continue;
             }
-            let old = directory.generations()?;
-            for number in &old[..old.len().saturating_sub(KEPT_GENERATIONS + 1)] {
-                if Some(*number) < directory.current()? {
-                    directory.remove_generation(*number)?;
-                }
+            for number in directory.outdated_generations(since)? {
+                directory.remove_generation(number)?;
             }
             removed += self.clean_links(&directory, now)?;
         }
@@ -61,8 +58,8 @@ impl Repositories {
     fn clean_links(&self, directory: &Directory, now: u64) -> Result<usize, RepositoryError> {
         let mut leaving = leaving(directory)?;
         let before = leaving.clone();
-        let named = match directory.database(Kind::Db)? {
-            Some(path) => names(&path)?,
+        let named = match directory.current()? {
+            Some(number) => Named::default().of(directory, number)?,
             None => return Ok(0),
         };
         let mut removed = 0;
@@ -78,7 +75,7 @@ impl Repositories {
                 removed += 1;
             }
         }
-        leaving.retain(|name, _| directory.path.join(name).exists());
+        leaving.retain(|name, _| !named.contains(name) && directory.path.join(name).exists());
         if leaving != before {
             write_leaving(directory, &leaving)?;
         }
@@ -115,14 +112,12 @@ impl Repositories {
     fn named_by_kept_generations(&self) -> Result<BTreeSet<FileName>, RepositoryError> {
         let mut named = BTreeSet::new();
         for directory in self.directories() {
-            let generations = directory.generations()?;
-            let kept = generations
-                .iter()
-                .map(|number| directory.generation(*number).join(directory.database_name(Kind::Db)));
-            for path in kept.chain(directory.database(Kind::Db)?) {
-                if path.exists() {
-                    named.append(&mut names(&path)?);
-                }
+            let mut names = Named::default();
+            for number in directory.generations()? {
+                named.append(&mut names.of(&directory, number)?);
+            }
+            if let Some(path) = directory.database(Kind::Db)?.filter(|_| directory.is_foreign()) {
+                named.extend(database::read(&path)?.into_values().map(|record| record.file_name));
             }
         }
         Ok(named)
@@ -137,12 +132,30 @@ impl Repositories {
     }
 }
 
-/// The package files that a database names.
-fn names(path: &Path) -> Result<BTreeSet<FileName>, RepositoryError> {
-    Ok(database::read(path)?
-        .into_values()
-        .map(|record| record.file_name)
-        .collect())
+/// The package files that generations name. They share most segments, and each is read once.
+#[derive(Default)]
+struct Named(BTreeMap<Segment, Vec<FileName>>);
+
+impl Named {
+    fn of(&mut self, directory: &Directory, number: u64) -> Result<BTreeSet<FileName>, RepositoryError> {
+        let generation = directory.generation(number);
+        let path = generation.join(directory.database_name(Kind::Db));
+        let Some(volume) = Volume::open(&path, &generation.join(directory.index_name(Kind::Db)))? else {
+            let records = database::read(&path)?.into_values();
+            return Ok(records.map(|record| record.file_name).collect());
+        };
+        let mut named = BTreeSet::new();
+        for (position, segment) in volume.segments().iter().enumerate() {
+            if !self.0.contains_key(segment) {
+                let plain = volume.inflated(position).map_err(FileError::at("read", &path))?;
+                let records = database::read_part(&plain, &path)?.into_values();
+                self.0
+                    .insert(segment.clone(), records.map(|record| record.file_name).collect());
+            }
+            named.extend(self.0[segment].iter().cloned());
+        }
+        Ok(named)
+    }
 }
 
 fn leaving(directory: &Directory) -> Result<BTreeMap<FileName, u64>, FileError> {

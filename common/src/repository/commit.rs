@@ -1,20 +1,22 @@
 //! Making a transaction visible.
 //!
-//! Steps, each of them lasting before the next: files into the pool; links into the repositories; the new generation of
-//! every repository under one number; what is to be published and what leaves noted down; one rename a repository, the
-//! more stable one first, so that a package that moves is always somewhere; `lastupdate`. A tool killed before the first
-//! rename leaves a generation that the next run removes, one killed after it a generation that the next run completes
-//! ([`super::recovery`]).
+//! Steps: files into the pool; links into the repositories; the new generation of every repository under one number; what
+//! leaves, what is to be published and the record of the transaction; a sync of all that; then one rename a repository,
+//! the one that receives packages before the one that loses them, so that a package that moves is always somewhere;
+//! `lastupdate`. A tool killed before the first rename leaves a generation that the next run removes, one killed after it
+//! a generation that the next run completes ([`super::recovery`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::database::{Content, Record};
 use super::database_lock::DatabaseLock;
-use super::directory::Directory;
+use super::directory::{Directory, Kind};
+use super::history;
 use super::pool::Step;
+use super::stock::{Changes, Stock};
 use super::transaction::{Change, Transaction};
 use super::{Repositories, RepositoryError};
-use crate::atomic::{self, FileError};
+use crate::atomic::{self, Batch, FileError};
 use crate::lock::Patience;
 use crate::names::{FileName, PkgName, Repository};
 
@@ -30,11 +32,13 @@ pub struct Commit {
 }
 
 /// One repository before and after.
-struct Draft {
-    directory: Directory,
-    before: Content,
-    after: Content,
-    /// Written even if the content is the same: it is new, or repo-add has changed it.
+pub(super) struct Draft {
+    pub(super) directory: Directory,
+    pub(super) before: Stock,
+    pub(super) changes: Changes,
+    /// The files that its database no longer names.
+    gone: Vec<FileName>,
+    /// Written even if nothing changes: it is new, or repo-add has changed it.
     must_write: bool,
 }
 
@@ -64,19 +68,28 @@ impl Transaction<'_> {
             }
         }
         repositories.recover(&directories, now, &mut commit)?;
+        let mut batch = Batch::default();
         let mut drafts = self.drafts(&directories, &mut commit)?;
-        self.put_files(&drafts, &mut commit)?;
-        drafts.retain(|draft| draft.must_write || draft.before != draft.after);
-        if !drafts.is_empty() {
+        self.put_files(&drafts, &mut batch, &mut commit)?;
+        drafts.retain(|draft| draft.must_write || !draft.changes.is_empty());
+        if drafts.is_empty() {
+            batch.sync()?;
+        } else {
             let number = repositories.next_number(&directories)?;
-            repositories.write(&drafts, number, now, &mut commit)?;
+            for draft in &drafts {
+                repositories.write_draft(draft, number, now, &mut batch)?;
+                let names = Kind::ALL.map(|kind| draft.directory.database_name(kind));
+                let paths = names.map(|name| repositories.relative(&draft.directory.path.join(name)));
+                commit.changed.extend(paths);
+            }
+            self.make_visible(&drafts, number, now, batch, &mut commit)?;
             commit.number = Some(number);
         }
         drop(locks);
         Ok(commit)
     }
 
-    /// Whether this transaction changes or reads a repository, or has to make it.
+    /// Whether this transaction changes or reads a repository, or has to make or mend it.
     fn concerns(&self, directory: &Directory) -> Result<bool, RepositoryError> {
         let is_source = || {
             self.changes
@@ -91,107 +104,162 @@ impl Transaction<'_> {
             || is_source())
     }
 
-    /// Every repository that is touched, with what it will hold.
+    /// Every repository that is touched, with what changes in it.
     fn drafts(&self, directories: &[Directory], commit: &mut Commit) -> Result<Vec<Draft>, RepositoryError> {
         let mut drafts = Vec::new();
         for directory in directories {
             if !self.concerns(directory)? {
                 continue;
             }
-            let is_foreign = directory.is_foreign();
-            let mut before = directory.content()?;
-            if is_foreign {
-                self.repositories.adopt(directory, &mut before, commit)?;
-            }
-            drafts.push(Draft {
+            let mut draft = Draft {
                 directory: directory.clone(),
-                after: before.clone(),
-                before,
-                must_write: is_foreign
+                before: Stock::open(directory)?,
+                changes: Changes::new(),
+                gone: Vec::new(),
+                must_write: directory.is_foreign()
                     || directory.current()?.is_none()
                     || self.repositories.has_to_be_signed(directory)?,
-            });
+            };
+            if let Stock::Whole(content) = &mut draft.before
+                && directory.is_foreign()
+            {
+                draft.gone = self.repositories.adopt(directory, content, commit)?;
+            }
+            drafts.push(draft);
         }
-        let sources: BTreeMap<Repository, Content> = drafts
-            .iter()
-            .map(|draft| (draft.directory.repository.clone(), draft.before.clone()))
-            .collect();
+        let mut copied: BTreeMap<&Repository, BTreeSet<PkgName>> = BTreeMap::new();
+        for (name, change) in self.changes.values().flatten() {
+            if let Change::CopyFrom(from) = change {
+                copied.entry(from).or_default().insert(name.clone());
+            }
+        }
+        let mut sources: BTreeMap<&Repository, Content> = BTreeMap::new();
+        for draft in &drafts {
+            if let Some((repository, names)) = copied.get_key_value(&draft.directory.repository) {
+                sources.insert(repository, draft.before.pick(Kind::Files, names)?);
+            }
+        }
         for draft in &mut drafts {
-            let changes = self.changes.get(&draft.directory.repository);
-            for (name, change) in changes.into_iter().flatten() {
-                match self.record(name, change, &sources)? {
-                    Some(record) => draft.after.insert(name.clone(), record),
-                    None => draft.after.remove(name),
-                };
+            if let Some(changes) = self.changes.get(&draft.directory.repository) {
+                self.complete(draft, changes, &sources)?;
             }
         }
         Ok(drafts)
     }
 
-    fn record(
+    /// Finds out what really changes in a repository.
+    fn complete(
         &self,
-        name: &PkgName,
-        change: &Change,
-        sources: &BTreeMap<Repository, Content>,
-    ) -> Result<Option<Record>, RepositoryError> {
-        match change {
-            Change::Remove => Ok(None),
-            Change::Add(package) => {
-                let signature = match &package.signature {
-                    Some(path) => Some(std::fs::read(path).map_err(FileError::at("read", path))?),
-                    None => None,
-                };
-                Ok(Some(Record::of(&package.file, signature.as_deref())?))
+        draft: &mut Draft,
+        changes: &BTreeMap<PkgName, Change>,
+        sources: &BTreeMap<&Repository, Content>,
+    ) -> Result<(), RepositoryError> {
+        let mut old = draft.before.pick(Kind::Files, &changes.keys().cloned().collect())?;
+        for (name, change) in changes {
+            let (before, after) = (old.remove(name), record(name, change, sources)?);
+            if before == after {
+                continue;
             }
-            Change::CopyFrom(from) => {
-                let record = sources.get(from).and_then(|content| content.get(name));
-                record.cloned().map(Some).ok_or_else(|| RepositoryError::NoPackage {
-                    repository: from.clone(),
-                    name: name.clone(),
-                })
-            }
+            let is_kept = |file: &FileName| after.as_ref().is_some_and(|after| after.file_name == *file);
+            draft
+                .gone
+                .extend(before.map(|before| before.file_name).filter(|file| !is_kept(file)));
+            draft.changes.insert(name.clone(), after);
         }
+        Ok(())
     }
 
     /// Files into the pool, then links: before any database names them.
-    fn put_files(&self, drafts: &[Draft], commit: &mut Commit) -> Result<(), RepositoryError> {
-        let mut note = |step: Step, path: String| {
-            if step == Step::Changed {
-                commit.changed.push(path);
-            }
-        };
-        let pool = self.repositories.pool();
+    fn put_files(&self, drafts: &[Draft], batch: &mut Batch, commit: &mut Commit) -> Result<(), RepositoryError> {
+        let repositories = self.repositories;
+        let pool = repositories.pool();
         for change in self.changes.values().flat_map(BTreeMap::values) {
-            if let Change::Add(package) = change {
-                let name = package.file.file_name.to_file_name()?;
-                let signature_name = signature_of(&name)?;
-                note(
-                    self.repositories.put_into_pool(&package.file.path, &name)?,
-                    format!("pool/{name}"),
-                );
-                if let Some(signature) = &package.signature {
-                    let step = self.repositories.put_into_pool(signature, &signature_name)?;
-                    note(step, format!("pool/{signature_name}"));
+            let Change::Add(package) = change else { continue };
+            let name = package.file.file_name.to_file_name()?;
+            let signature_name = signature_of(&name)?;
+            let signature = package.signature.as_ref().map(|path| (path, signature_name));
+            for (source, name) in std::iter::once((&package.file.path, name)).chain(signature) {
+                if repositories.put_into_pool(source, &name)? == Step::Changed {
+                    batch.file(&pool.join(&name));
+                    commit.changed.push(format!("pool/{name}"));
                 }
             }
         }
-        atomic::sync_directory(&pool)?;
         for draft in drafts {
             let directory = &draft.directory;
-            for (name, record) in &draft.after {
-                if draft.before.get(name) == Some(record) {
-                    continue;
-                }
+            for record in draft.changes.values().flatten() {
                 let signature = signature_of(&record.file_name)?;
                 let has_signature = pool.join(&signature).exists();
                 for file in std::iter::once(&record.file_name).chain(has_signature.then_some(&signature)) {
-                    let step = self.repositories.link_from_pool(directory, file)?;
-                    note(step, self.repositories.relative(&directory.path.join(file)));
+                    if repositories.link_from_pool(directory, file)? == Step::Changed {
+                        let path = directory.path.join(file);
+                        commit.changed.push(repositories.relative(&path));
+                    }
                 }
             }
-            atomic::sync_directory(&directory.path)?;
+            batch.directory(&directory.path);
         }
         Ok(())
+    }
+
+    /// Makes everything last that has been written, and flips.
+    fn make_visible(
+        &self,
+        drafts: &[Draft],
+        number: u64,
+        now: u64,
+        mut batch: Batch,
+        commit: &mut Commit,
+    ) -> Result<(), RepositoryError> {
+        let repositories = self.repositories;
+        let mut before = BTreeMap::new();
+        for draft in drafts {
+            before.insert(draft.directory.repository.clone(), draft.directory.current()?);
+        }
+        let record = history::Record {
+            number,
+            time: now,
+            before,
+            transitions: self.transitions.clone(),
+        };
+        repositories.write_record(&record, &mut batch)?;
+        commit.changed.push("lastupdate".to_owned());
+        repositories.note_changes(&commit.changed)?;
+        batch.sync()?;
+        let mut in_order: Vec<&Draft> = drafts.iter().collect();
+        if self.goes_back {
+            in_order.reverse();
+        }
+        for draft in in_order {
+            draft.directory.flip(number)?;
+        }
+        repositories.write_last_update(now)
+    }
+}
+
+/// What becomes of a package.
+fn record(
+    name: &PkgName,
+    change: &Change,
+    sources: &BTreeMap<&Repository, Content>,
+) -> Result<Option<Record>, RepositoryError> {
+    match change {
+        Change::Remove => Ok(None),
+        Change::Restore(record) => Ok(Some((**record).clone())),
+        Change::Add(package) => {
+            let signature = match &package.signature {
+                Some(path) => Some(std::fs::read(path).map_err(FileError::at("read", path))?),
+                None => None,
+            };
+            Ok(Some(Record::of(&package.file, signature.as_deref())?))
+        }
+        Change::CopyFrom(from) => {
+            let record = sources.get(from).and_then(|content| content.get(name));
+            record.cloned().map(Some).ok_or_else(|| RepositoryError::NoPackage {
+                repository: from.clone(),
+                name: name.clone(),
+            })
+        }
     }
 }
 
@@ -211,7 +279,7 @@ impl Repositories {
         let Some(number) = directory.current()?.filter(|_| self.signing.is_some()) else {
             return Ok(false);
         };
-        let name = format!("{}.sig", directory.database_name(super::directory::Kind::Db));
+        let name = format!("{}.sig", directory.database_name(Kind::Db));
         Ok(!directory.generation(number).join(name).exists())
     }
 
@@ -225,28 +293,19 @@ impl Repositories {
         Ok(last + 1)
     }
 
-    fn write(&self, drafts: &[Draft], number: u64, now: u64, commit: &mut Commit) -> Result<(), RepositoryError> {
-        for draft in drafts {
-            let directory = &draft.directory;
-            directory.write_generation(number, &draft.after, now, self.signing.as_ref())?;
-            for kind in super::directory::Kind::ALL {
-                let path = directory.path.join(directory.database_name(kind));
-                commit.changed.push(self.relative(&path));
-            }
-            let kept: BTreeSet<&FileName> = draft.after.values().map(|record| &record.file_name).collect();
-            let gone = draft
-                .before
-                .values()
-                .map(|record| &record.file_name)
-                .filter(|name| !kept.contains(name));
-            self.note_leaving(directory, gone, &kept, now)?;
+    fn write_draft(&self, draft: &Draft, number: u64, now: u64, batch: &mut Batch) -> Result<(), RepositoryError> {
+        let directory = &draft.directory;
+        directory.write_generation(number, draft, now, batch)?;
+        if let Some(signing) = &self.signing {
+            directory.sign_generation(number, signing, batch)?;
         }
-        commit.changed.push("lastupdate".to_owned());
-        self.note_changes(&commit.changed)?;
-        for draft in drafts {
-            draft.directory.flip(number)?;
-        }
-        self.write_last_update(now)?;
+        let named: BTreeSet<&FileName> = draft
+            .changes
+            .values()
+            .flatten()
+            .map(|record| &record.file_name)
+            .collect();
+        directory.note_leaving(&draft.gone, &named, now)?;
         Ok(())
     }
 

@@ -1,20 +1,20 @@
-//! The databases of one repository as files: gzip-compressed tar archives as repo-add writes them.
+//! The databases of one repository as archives: what repo-add writes, read as a whole, and encoded package by package.
 //!
-//! `REPO.db.tar.gz` holds `name-version/desc` a package, `REPO.files.tar.gz` `files` beside it. Sorted by directory name;
-//! times are those of the packages, so that the same packages always make the same bytes.
+//! `REPO.db.tar.gz` holds `name-version/desc` a package, `REPO.files.tar.gz` `files` beside it. Written sorted by package
+//! name; times are those of the packages, so that the same packages always make the same bytes.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, Read, Write};
+use std::ops::Range;
 use std::path::Path;
 
-use flate2::Compression;
 use flate2::read::MultiGzDecoder;
-use flate2::write::GzEncoder;
 
 use super::RepositoryError;
+use super::directory::Kind;
 use super::entry::{self, EntryError};
-use crate::archive::{self, ArchiveError, Kind, Limits};
+use crate::archive::{self, ArchiveError, Limits};
 use crate::atomic::FileError;
 use crate::names::{FileName, PkgName};
 use crate::package::PackageFile;
@@ -24,6 +24,8 @@ const LIMITS: Limits = Limits {
     members: 10_000_000,
     path: 4096,
 };
+/// tar's unit.
+const BLOCK: usize = 512;
 
 /// What the databases say of one package. The text is kept as it was read, unknown fields included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,84 +58,115 @@ impl Record {
             files: Some(files),
         })
     }
+
+    /// The package's part of an archive.
+    pub(super) fn encode(&self, kind: Kind) -> io::Result<Vec<u8>> {
+        let mut builder = tar::Builder::new(Vec::new());
+        let time = build_date(&self.desc);
+        append(&mut builder, &format!("{}/", self.directory), None, time)?;
+        append(
+            &mut builder,
+            &format!("{}/desc", self.directory),
+            Some(&self.desc),
+            time,
+        )?;
+        if let (Kind::Files, Some(files)) = (kind, &self.files) {
+            append(&mut builder, &format!("{}/files", self.directory), Some(files), time)?;
+        }
+        let mut bytes = builder.into_inner()?;
+        // The end mark comes once, at the end of the archive.
+        bytes.truncate(bytes.len() - 2 * BLOCK);
+        Ok(bytes)
+    }
 }
 
 /// Reads a database, with or without lists of files.
 pub(super) fn read(path: &Path) -> Result<Content, RepositoryError> {
     let file = File::open(path).map_err(FileError::at("open", path))?;
+    read_archive(MultiGzDecoder::new(BufReader::with_capacity(128 << 10, file)), path)
+}
+
+/// Reads a part of an archive that was written here.
+pub(super) fn read_part(plain: &[u8], path: &Path) -> Result<Content, RepositoryError> {
+    read_archive(plain.chain(&[0; 2 * BLOCK][..]), path)
+}
+
+fn read_archive(archive: impl Read, path: &Path) -> Result<Content, RepositoryError> {
     let damaged = |source| RepositoryError::Archive {
         path: path.to_owned(),
         source,
     };
     let mut found: BTreeMap<String, (Option<String>, Option<String>)> = BTreeMap::new();
-    archive::walk(
-        MultiGzDecoder::new(BufReader::new(file)),
-        &LIMITS,
-        &mut |member, data| {
-            if member.kind == Kind::File
-                && let Some((directory, name)) = member.path.trim_start_matches("./").split_once('/')
-                && matches!(name, "desc" | "files")
-            {
-                let mut text = String::new();
-                data.read_to_string(&mut text).map_err(ArchiveError::Io)?;
-                let slot = found.entry(directory.to_owned()).or_default();
-                match name {
-                    "desc" => slot.0 = Some(text),
-                    _ => slot.1 = Some(text),
-                }
+    archive::walk(archive, &LIMITS, &mut |member, data| {
+        if member.kind == archive::Kind::File
+            && let Some((directory, name)) = member.path.trim_start_matches("./").split_once('/')
+            && matches!(name, "desc" | "files")
+        {
+            let mut text = String::new();
+            data.read_to_string(&mut text).map_err(ArchiveError::Io)?;
+            let slot = found.entry(directory.to_owned()).or_default();
+            match name {
+                "desc" => slot.0 = Some(text),
+                _ => slot.1 = Some(text),
             }
-            Ok(())
-        },
-    )
+        }
+        Ok(())
+    })
     .map_err(damaged)?;
     let mut content = Content::new();
-    for (directory, (desc, files)) in found {
+    for (desc, files) in found.into_values() {
         let bad = |source| RepositoryError::Entry {
             path: path.to_owned(),
             source,
         };
         let desc = desc.ok_or(EntryError::Missing("desc")).map_err(bad)?;
-        let entry = entry::Entry::parse(&desc).map_err(bad)?;
+        let (name, version, file_name) = entry::identity(&desc).map_err(bad)?;
         let record = Record {
-            directory,
-            file_name: entry.file_name,
+            directory: format!("{name}-{version}"),
+            file_name,
             desc,
             files,
         };
-        content.insert(entry.name, record);
+        content.insert(name, record);
     }
     Ok(content)
 }
 
-/// Whether lists of files are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Detail {
-    /// `desc` alone.
-    Desc,
-    /// `desc` and `files`.
-    Files,
-}
-
-/// Writes a whole database.
-pub(super) fn write(content: &Content, detail: Detail, file: &File) -> io::Result<()> {
-    let mut records: Vec<&Record> = content.values().collect();
-    records.sort_by(|a, b| a.directory.cmp(&b.directory));
-    let encoder = GzEncoder::new(BufWriter::new(file), Compression::default());
-    let mut builder = tar::Builder::new(encoder);
-    for record in records {
-        let time = build_date(&record.desc);
-        append(&mut builder, &format!("{}/", record.directory), None, time)?;
-        append(
-            &mut builder,
-            &format!("{}/desc", record.directory),
-            Some(&record.desc),
-            time,
-        )?;
-        if let (Detail::Files, Some(files)) = (detail, &record.files) {
-            append(&mut builder, &format!("{}/files", record.directory), Some(files), time)?;
+/// Cuts a part of an archive that was written here into those of the packages, without understanding them.
+pub(super) fn split(plain: &[u8]) -> io::Result<Vec<(PkgName, &[u8])>> {
+    let damaged = || io::Error::other("a segment that is no archive of packages");
+    let mut parts: Vec<(PkgName, Range<usize>)> = Vec::new();
+    let mut current = String::new();
+    let mut long_path = None;
+    let mut at = 0;
+    while at < plain.len() {
+        let header = tar::Header::from_byte_slice(plain.get(at..at + BLOCK).ok_or_else(damaged)?);
+        let size = usize::try_from(header.entry_size()?).map_err(io::Error::other)?;
+        let content = at + BLOCK..at + BLOCK + size;
+        let end = at + BLOCK + size.next_multiple_of(BLOCK);
+        let path = match header.entry_type() {
+            // A path that is too long for a header comes before it, as content.
+            tar::EntryType::GNULongName => {
+                let path = String::from_utf8_lossy(plain.get(content).ok_or_else(damaged)?).into_owned();
+                long_path.insert(path).clone()
+            }
+            _ => long_path
+                .take()
+                .unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned()),
+        };
+        let directory = path.split_once('/').ok_or_else(damaged)?.0;
+        match parts.last_mut() {
+            Some((_, range)) if directory == current => range.end = end,
+            _ => {
+                let name = directory.rsplitn(3, '-').nth(2).ok_or_else(damaged)?;
+                parts.push((name.parse().map_err(io::Error::other)?, at..end));
+                directory.clone_into(&mut current);
+            }
         }
+        at = end;
     }
-    builder.into_inner()?.finish()?.flush()
+    let cut = |(name, range)| Some((name, plain.get(range)?));
+    parts.into_iter().map(|part| cut(part).ok_or_else(damaged)).collect()
 }
 
 fn append(builder: &mut tar::Builder<impl Write>, path: &str, content: Option<&str>, time: u64) -> io::Result<()> {
@@ -158,4 +191,40 @@ fn build_date(desc: &str) -> u64 {
         .and_then(|(_, rest)| rest.lines().next())
         .and_then(|text| text.parse().ok())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &str) -> Record {
+        let desc = format!("%FILENAME%\n{name}-1-1-any.pkg.tar.zst\n\n%NAME%\n{name}\n\n%VERSION%\n1-1\n\n");
+        Record {
+            directory: format!("{name}-1-1"),
+            file_name: format!("{name}-1-1-any.pkg.tar.zst").parse().unwrap(),
+            desc,
+            files: Some("%FILES%\nusr/\n".to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_is_cut_and_read_again_long_names_too() {
+        let names = ["a".to_owned(), "a-b".to_owned(), "c".repeat(128)];
+        for kind in Kind::ALL {
+            let parts: Vec<Vec<u8>> = names.iter().map(|name| record(name).encode(kind).unwrap()).collect();
+            let plain = parts.concat();
+            let cut = split(&plain).unwrap();
+            for ((name, part), (found, cut)) in names.iter().zip(&parts).zip(cut) {
+                assert_eq!((found.as_str(), cut), (name.as_str(), &part[..]));
+            }
+            let content = read_part(&plain, Path::new("x")).unwrap();
+            assert_eq!(content.len(), 3);
+            for (name, found) in content {
+                let mut expected = record(name.as_str());
+                expected.files = expected.files.filter(|_| kind == Kind::Files);
+                assert_eq!(found, expected);
+            }
+            assert!(split(&plain[..plain.len() - 600]).is_err());
+        }
+    }
 }

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::RepositoryError;
-use super::database::{self, Content, Detail};
+use super::commit::Draft;
+use super::database::{self, Content};
 use super::signing::Signing;
-use crate::atomic::{self, FileError, TEMPORARY_PREFIX};
+use crate::atomic::{self, Batch, FileError, TEMPORARY_PREFIX};
 use crate::names::{FileName, Repository};
 
 /// Which of the two databases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     /// `REPO.db`.
     Db,
@@ -48,6 +49,11 @@ impl Directory {
     /// `REPO.db.tar.gz` or `REPO.files.tar.gz`.
     pub(super) fn database_name(&self, kind: Kind) -> String {
         format!("{}.{}.tar.gz", self.repository, kind.as_str())
+    }
+
+    /// `REPO.db.segments` or `REPO.files.segments`, see [`super::segments`].
+    pub(super) fn index_name(&self, kind: Kind) -> String {
+        format!("{}.{}.segments", self.repository, kind.as_str())
     }
 
     pub(super) fn lock_path(&self) -> PathBuf {
@@ -142,46 +148,60 @@ impl Directory {
         atomic::create_directory(&self.generations_path())
     }
 
-    /// Writes a complete generation that nobody sees yet. It appears under its number only when it lasts.
+    /// Writes a complete generation that nobody sees yet; it lasts when the batch is synced.
     pub(super) fn write_generation(
         &self,
         number: u64,
-        content: &Content,
+        draft: &Draft,
         now: u64,
-        signing: Option<&Signing>,
+        batch: &mut Batch,
     ) -> Result<(), RepositoryError> {
-        let temporary = self
-            .generations_path()
-            .join(format!("{TEMPORARY_PREFIX}generation-{number}"));
-        if temporary.exists() {
-            fs::remove_dir_all(&temporary).map_err(FileError::at("remove", &temporary))?;
-        }
+        let generation = self.generation(number);
         DirBuilder::new()
             .mode(0o755)
-            .create(&temporary)
-            .map_err(FileError::at("make directory", &temporary))?;
-        let time = UNIX_EPOCH + Duration::from_secs(self.next_time(now)?);
+            .create(&generation)
+            .map_err(FileError::at("make directory", &generation))?;
+        batch.directory(&self.generations_path());
+        let time = self.next_time(now)?;
         for kind in Kind::ALL {
-            let path = temporary.join(self.database_name(kind));
-            let detail = match kind {
-                Kind::Db => Detail::Desc,
-                Kind::Files => Detail::Files,
-            };
+            let path = generation.join(self.database_name(kind));
             let file = File::create_new(&path).map_err(FileError::at("make", &path))?;
-            database::write(content, detail, &file).map_err(FileError::at("write", &path))?;
-            seal(&file, time).map_err(FileError::at("sync", &path))?;
-            if let Some(signing) = signing {
-                let signature = signing.sign(&path)?;
-                let file = File::open(&signature).map_err(FileError::at("open", &signature))?;
-                seal(&file, time).map_err(FileError::at("sync", &signature))?;
-            }
+            let index = draft.before.write(kind, &draft.changes, &file);
+            let index = index.map_err(FileError::at("write", &path))?;
+            seal(&file, time).map_err(FileError::at("write", &path))?;
+            batch.file(&path);
+            // Not synced: an index that is torn does not fit its database and counts as missing.
+            let path = generation.join(self.index_name(kind));
+            let written = File::create_new(&path).and_then(|mut file| file.write_all(index.as_bytes()));
+            written.map_err(FileError::at("write", &path))?;
         }
-        atomic::sync_directory(&temporary)?;
-        Ok(atomic::rename(&temporary, &self.generation(number))?)
+        Ok(())
+    }
+
+    /// Signs the databases of a generation, both at one time.
+    pub(super) fn sign_generation(
+        &self,
+        number: u64,
+        signing: &Signing,
+        batch: &mut Batch,
+    ) -> Result<(), RepositoryError> {
+        let databases = Kind::ALL.map(|kind| self.generation(number).join(self.database_name(kind)));
+        let signatures = std::thread::scope(|scope| {
+            let threads = databases.each_ref().map(|path| scope.spawn(|| signing.sign(path)));
+            threads.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        for (database, signature) in databases.iter().zip(signatures) {
+            let signature = signature?;
+            let time = database.metadata().and_then(|metadata| metadata.modified());
+            let sealed = time.and_then(|time| seal(&File::open(&signature)?, time));
+            sealed.map_err(FileError::at("write", &signature))?;
+            batch.file(&signature);
+        }
+        Ok(())
     }
 
     /// A modification time later than that of the database in force, in whole seconds.
-    fn next_time(&self, now: u64) -> Result<u64, FileError> {
+    fn next_time(&self, now: u64) -> Result<SystemTime, FileError> {
         let mut latest = 0;
         for kind in Kind::ALL {
             if let Some(path) = self.database(kind)? {
@@ -190,7 +210,7 @@ impl Directory {
                 latest = latest.max(seconds.map_or(0, |seconds| seconds.as_secs()));
             }
         }
-        Ok(now.max(latest + 1))
+        Ok(UNIX_EPOCH + Duration::from_secs(now.max(latest + 1)))
     }
 
     /// Makes a generation the current one.
@@ -252,11 +272,10 @@ impl Directory {
     }
 }
 
-/// Sets mode and time of a finished file and makes it last.
+/// Sets mode and time of a finished file.
 fn seal(file: &File, time: SystemTime) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(0o444))?;
-    file.set_modified(time)?;
-    file.sync_all()
+    file.set_modified(time)
 }
 
 /// Makes `link` a symbolic link to `target`, whatever it was, by one rename.

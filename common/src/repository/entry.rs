@@ -110,6 +110,22 @@ impl Entry {
     }
 }
 
+/// Name, version and file of a `desc`.
+pub(super) fn identity(desc: &str) -> Result<(PkgName, FullVersion, FileName), EntryError> {
+    let one = |block: &'static str| {
+        let at = desc
+            .find(block)
+            .filter(|at| *at == 0 || desc.as_bytes()[at - 1] == b'\n');
+        at.and_then(|at| desc[at + block.len()..].lines().next())
+            .ok_or(EntryError::Missing(block.trim_matches(['%', '\n'])))
+    };
+    Ok((
+        one("%NAME%\n")?.parse()?,
+        one("%VERSION%\n")?.parse()?,
+        one("%FILENAME%\n")?.parse()?,
+    ))
+}
+
 fn fields(desc: &str) -> BTreeMap<&str, Vec<&str>> {
     let mut fields: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut field = None;

@@ -23,27 +23,28 @@ pub(super) enum Step {
 }
 
 impl Repositories {
-    /// Brings a file into the pool under its name.
+    /// Brings a file into the pool under its name; the caller makes it last.
     pub(super) fn put_into_pool(&self, source: &Path, name: &FileName) -> Result<Step, RepositoryError> {
         let target = self.pool().join(name);
-        if target.exists() {
-            if has_same_content(source, &target)? {
-                return Ok(Step::Same);
+        if fs::hard_link(source, &target).is_err() {
+            if target.exists() {
+                if has_same_content(source, &target)? {
+                    return Ok(Step::Same);
+                }
+                if self.is_named(name)? {
+                    return Err(RepositoryError::Differs(name.clone()));
+                }
             }
-            if self.is_named(name)? {
-                return Err(RepositoryError::Differs(name.clone()));
+            // What is in the way, or on another file system.
+            let temporary = self.pool().join(format!("{TEMPORARY_PREFIX}pool"));
+            atomic::remove(&temporary)?;
+            if fs::hard_link(source, &temporary).is_err() {
+                fs::copy(source, &temporary).map_err(FileError::at("copy into the pool", source))?;
             }
+            fs::rename(&temporary, &target).map_err(FileError::at("rename", &temporary))?;
         }
-        let temporary = self.pool().join(format!("{TEMPORARY_PREFIX}pool"));
-        atomic::remove(&temporary)?;
-        if fs::hard_link(source, &temporary).is_err() {
-            fs::copy(source, &temporary).map_err(FileError::at("copy into the pool", source))?;
-        }
-        let file = File::open(&temporary).map_err(FileError::at("open", &temporary))?;
-        file.set_permissions(fs::Permissions::from_mode(0o644))
-            .and_then(|()| file.sync_all())
-            .map_err(FileError::at("sync", &temporary))?;
-        fs::rename(&temporary, &target).map_err(FileError::at("rename", &temporary))?;
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o644))
+            .map_err(FileError::at("set the mode of", &target))?;
         Ok(Step::Changed)
     }
 
@@ -58,27 +59,29 @@ impl Repositories {
         }
     }
 
-    /// Links a file of the pool into a repository.
+    /// Links a file of the pool into a repository; the caller makes that last.
     pub(super) fn link_from_pool(&self, directory: &Directory, name: &FileName) -> Result<Step, RepositoryError> {
         let source = self.pool().join(name);
         let target = directory.path.join(name);
-        if is_same_file(&source, &target) {
-            return Ok(Step::Same);
-        }
-        let temporary = directory.path.join(format!("{TEMPORARY_PREFIX}link"));
-        atomic::remove(&temporary)?;
-        match fs::hard_link(&source, &temporary) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(RepositoryError::Absent {
-                    repository: directory.repository.clone(),
-                    file: name.clone(),
-                });
+        let linked = match fs::hard_link(&source, &target) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if is_same_file(&source, &target) {
+                    return Ok(Step::Same);
+                }
+                let temporary = directory.path.join(format!("{TEMPORARY_PREFIX}link"));
+                atomic::remove(&temporary)?;
+                fs::hard_link(&source, &temporary).and_then(|()| fs::rename(&temporary, &target))
             }
-            Err(error) => return Err(FileError::at("link", source)(error).into()),
+            linked => linked,
+        };
+        match linked {
+            Ok(()) => Ok(Step::Changed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(RepositoryError::Absent {
+                repository: directory.repository.clone(),
+                file: name.clone(),
+            }),
+            Err(error) => Err(FileError::at("link", source)(error).into()),
         }
-        fs::rename(&temporary, &target).map_err(FileError::at("rename", &temporary))?;
-        Ok(Step::Changed)
     }
 
     /// Whether any generation of any repository names this file (or the file that this one is the signature of).

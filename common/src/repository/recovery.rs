@@ -1,16 +1,19 @@
 //! Completing or removing what a killed tool left, and taking in what repo-add changed.
 //!
 //! All repositories of a transaction have its generation before the first of them is flipped. So a generation later than
-//! the current one is completed when any repository has been flipped to its number, and removed when none has.
+//! the current one is completed when any repository has been flipped to its number, and removed when none has, with the
+//! record of its transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use super::commit::{Commit, signature_of};
-use super::database::Content;
-use super::directory::Directory;
+use super::database::{self, Content, Record};
+use super::directory::{Directory, Kind};
 use super::{Repositories, RepositoryError};
 use crate::atomic::FileError;
+use crate::names::FileName;
+use crate::package::PackageFile;
 
 impl Repositories {
     /// Whether a repository has a generation that is later than the current one.
@@ -48,6 +51,7 @@ impl Repositories {
                         .push(format!("generation {number} of {repository} was completed"));
                 } else {
                     directory.remove_generation(number)?;
+                    self.forget_records(|record| record == number)?;
                     commit.warnings.push(format!(
                         "generation {number} of {repository} had not been published and was removed"
                     ));
@@ -58,19 +62,19 @@ impl Repositories {
     }
 
     /// Takes in the databases that repo-add or repo-remove wrote: their packages come into the pool, and entries whose
-    /// file is absent go.
+    /// file is absent go. Returns the files that the generation before named and these do not.
     pub(super) fn adopt(
         &self,
         directory: &Directory,
         content: &mut Content,
         commit: &mut Commit,
-    ) -> Result<(), RepositoryError> {
+    ) -> Result<Vec<FileName>, RepositoryError> {
         let repository = &directory.repository;
         commit.warnings.push(format!(
             "the databases of {repository} were written by another tool and are taken in"
         ));
         let mut absent = Vec::new();
-        for (name, record) in content.iter() {
+        for (name, record) in content.iter_mut() {
             let package = directory.path.join(&record.file_name);
             if package.is_file() {
                 self.put_into_pool(&package, &record.file_name)?;
@@ -81,6 +85,12 @@ impl Repositories {
                 }
             } else if self.published(&record.file_name).is_none() {
                 absent.push(name.clone());
+            }
+            if record.files.is_none()
+                && let Ok(package) = PackageFile::read(&self.pool().join(&record.file_name))
+            {
+                // repo-add was killed between the two databases.
+                record.files = Record::of(&package, None)?.files;
             }
         }
         for name in absent {
@@ -96,7 +106,13 @@ impl Repositories {
                 self.link_from_pool(directory, &signature)?;
             }
         }
-        Ok(())
+        let named: BTreeSet<&FileName> = content.values().map(|record| &record.file_name).collect();
+        let before = match directory.current()? {
+            Some(number) => database::read(&directory.generation(number).join(directory.database_name(Kind::Db)))?,
+            None => Content::new(),
+        };
+        let files = before.into_values().map(|record| record.file_name);
+        Ok(files.filter(|file| !named.contains(file)).collect())
     }
 }
 
@@ -105,7 +121,7 @@ impl Directory {
     pub(super) fn sweep_files(&self) {
         self.sweep();
         // repo-add's own, see create_db in it.
-        for kind in super::directory::Kind::ALL {
+        for kind in Kind::ALL {
             let left = self.path.join(format!(".tmp.{}", self.database_name(kind)));
             if left.exists() {
                 fs::remove_file(&left).map_err(FileError::at("remove", &left)).ok();

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Repositories;
+use super::database::Record;
+use super::history::Transition;
 use crate::names::{PkgName, Repository};
 use crate::package::PackageFile;
 
@@ -23,6 +25,8 @@ pub(super) enum Change {
     Add(Box<NewPackage>),
     /// The entry of another repository takes its place.
     CopyFrom(Repository),
+    /// What an older generation said takes its place.
+    Restore(Box<Record>),
     /// It goes.
     Remove,
 }
@@ -33,6 +37,9 @@ pub(super) enum Change {
 pub struct Transaction<'a> {
     pub(super) repositories: &'a Repositories,
     pub(super) changes: BTreeMap<Repository, BTreeMap<PkgName, Change>>,
+    pub(super) transitions: Vec<Transition>,
+    /// Packages go to less stable repositories: those are flipped first.
+    pub(super) goes_back: bool,
 }
 
 impl<'a> Transaction<'a> {
@@ -40,7 +47,15 @@ impl<'a> Transaction<'a> {
         Self {
             repositories,
             changes: BTreeMap::new(),
+            transitions: Vec::new(),
+            goes_back: false,
         }
+    }
+
+    /// Notes what the transaction means for package states, for the record. Who commits it applies them
+    /// ([`Transition::apply`]) and then calls [`Repositories::settle`].
+    pub fn note_transitions(&mut self, transitions: impl IntoIterator<Item = Transition>) {
+        self.transitions.extend(transitions);
     }
 
     /// Publishes a package in a repository; another version of it there goes.
@@ -74,7 +89,7 @@ impl<'a> Transaction<'a> {
         self.changes.is_empty()
     }
 
-    fn change(&mut self, repository: &Repository, name: PkgName, change: Change) {
+    pub(super) fn change(&mut self, repository: &Repository, name: PkgName, change: Change) {
         self.changes.entry(repository.clone()).or_default().insert(name, change);
     }
 }
