@@ -1,8 +1,12 @@
 //! Reading tar archives from strangers: every member once, with limits, and only when the archive is whole.
 //!
 //! Invariant: what [`walk`] reports as read was complete: an archive that ends before its end mark, or in the middle
-//! of a member, is [`ArchiveError::Truncated`]. Long names (GNU and pax) are read here with a limit, since the tar crate
-//! takes them into memory whatever their size. Nothing is ever unpacked to a name that the archive chose.
+//! of a member, is [`ArchiveError::Truncated`]. Long names (GNU and pax) are read here with a limit ([`extension`]), since
+//! the tar crate takes them into memory whatever their size. Nothing is ever unpacked to a name that the archive chose.
+//! What two readers could understand differently is refused: whoever checks an archive has to see what pacman, which reads
+//! it with libarchive, will see.
+
+mod extension;
 
 use std::io::{self, Read};
 
@@ -10,6 +14,7 @@ use tar::EntryType;
 use thiserror::Error;
 
 use crate::atomic::FileError;
+use extension::Extensions;
 
 /// What an archive may hold at most.
 #[derive(Debug, Clone, Copy)]
@@ -49,8 +54,10 @@ pub enum Kind {
     File,
     /// A directory.
     Directory,
-    /// A symbolic or hard link.
-    Link,
+    /// A symbolic link.
+    SymbolicLink,
+    /// One more name of a member that came before.
+    HardLink,
     /// A device, a pipe or anything else.
     Other,
 }
@@ -64,10 +71,9 @@ pub struct Member {
     pub kind: Kind,
     /// Length of its content in bytes.
     pub size: u64,
+    /// Where a link leads, as it is written.
+    pub target: Option<String>,
 }
-
-/// Blocks, extension headers and their limit.
-const EXTENSION_LIMIT: u64 = 64 << 10;
 
 /// Calls `visit` for every member in order, and reads what it leaves over.
 ///
@@ -91,11 +97,26 @@ pub fn walk<R: Read>(
         Err(ArchiveError::Io(_)) if ended => Err(ArchiveError::Truncated),
         Ok(()) if ended => Err(ArchiveError::Truncated),
         Ok(()) => {
-            // Padding behind the end mark; a checksum of the compression lies behind it, too.
-            io::copy(&mut metered, &mut io::sink())?;
-            Ok(())
+            // A checksum of the compression lies behind the padding, too.
+            if is_padding(&mut metered)? {
+                Ok(())
+            } else {
+                Err(ArchiveError::Refused("there is something behind its end".to_owned()))
+            }
         }
         error => error,
+    }
+}
+
+/// Whether all that is left is zeros.
+fn is_padding(reader: &mut impl Read) -> io::Result<bool> {
+    let mut buffer = [0; 8192];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(true),
+            got if buffer[..got].iter().any(|byte| *byte != 0) => return Ok(false),
+            _ => {}
+        }
     }
 }
 
@@ -105,103 +126,68 @@ fn walk_members<R: Read>(
     visit: &mut dyn FnMut(&Member, &mut dyn Read) -> Result<(), ArchiveError>,
 ) -> Result<(), ArchiveError> {
     let mut archive = tar::Archive::new(reader);
-    let mut long_path: Option<Vec<u8>> = None;
+    let mut extensions = Extensions::default();
     let mut count = 0;
     for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
-        let size = entry.header().entry_size()?;
-        match entry.header().entry_type() {
-            EntryType::GNULongName => {
-                let mut name = extension(&mut entry, size)?;
-                while name.last() == Some(&0) {
-                    name.pop();
-                }
-                long_path = Some(name);
-                continue;
-            }
-            EntryType::XHeader => {
-                if let Some(path) = pax_path(&extension(&mut entry, size)?)? {
-                    long_path = Some(path);
-                }
-                continue;
-            }
-            EntryType::GNULongLink | EntryType::XGlobalHeader => {
-                extension(&mut entry, size)?;
-                continue;
-            }
-            EntryType::GNUSparse => return Err(ArchiveError::Refused("a sparse member".to_owned())),
-            _ => {}
+        if extensions.take(&mut entry)? {
+            continue;
         }
         count += 1;
         if count > limits.members {
             return Err(ArchiveError::Limit(format!("{} members", limits.members)));
         }
-        let path = long_path.take().unwrap_or_else(|| entry.path_bytes().into_owned());
-        let kind = match entry.header().entry_type() {
-            EntryType::Regular | EntryType::Continuous => Kind::File,
-            EntryType::Directory => Kind::Directory,
-            EntryType::Symlink | EntryType::Link => Kind::Link,
-            _ => Kind::Other,
-        };
-        let member = Member {
-            path: checked_path(path, limits)?,
-            kind,
-            size,
-        };
+        let member = member(&entry, std::mem::take(&mut extensions), limits)?;
         let mut content = Counted {
             inner: &mut entry,
             read: 0,
         };
         visit(&member, &mut content)?;
         io::copy(&mut content, &mut io::sink())?;
-        if content.read != size {
+        if content.read != member.size {
             return Err(ArchiveError::Truncated);
         }
     }
-    Ok(())
-}
-
-/// The content of an extension header.
-fn extension(entry: &mut impl Read, size: u64) -> Result<Vec<u8>, ArchiveError> {
-    if size > EXTENSION_LIMIT {
-        return Err(ArchiveError::Limit(format!("an extension header of {size} bytes")));
-    }
-    let mut content = Vec::new();
-    entry.take(EXTENSION_LIMIT).read_to_end(&mut content)?;
-    if content.len() as u64 == size {
-        Ok(content)
+    if extensions.is_empty() {
+        Ok(())
     } else {
-        Err(ArchiveError::Truncated)
+        Err(ArchiveError::Refused("an extension header without a member".to_owned()))
     }
 }
 
-/// The path in a pax header: records `length key=value\n`.
-fn pax_path(mut records: &[u8]) -> Result<Option<Vec<u8>>, ArchiveError> {
-    let bad = || ArchiveError::Refused("a pax header that cannot be read".to_owned());
-    let mut path = None;
-    while !records.is_empty() {
-        let blank = records.iter().position(|c| *c == b' ').ok_or_else(bad)?;
-        let length: usize = std::str::from_utf8(&records[..blank])
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .filter(|length| *length > blank + 1 && *length <= records.len())
-            .ok_or_else(bad)?;
-        let record = &records[blank + 1..length];
-        let record = record.strip_suffix(b"\n").ok_or_else(bad)?;
-        match record.iter().position(|c| *c == b'=') {
-            Some(at) if &record[..at] == b"path" => path = Some(record[at + 1..].to_vec()),
-            Some(at) if &record[..at] == b"size" => {
-                return Err(ArchiveError::Limit("a member of 8 GiB or more".to_owned()));
-            }
-            Some(at) if record[..at].starts_with(b"GNU.sparse") => {
-                return Err(ArchiveError::Refused("a sparse member".to_owned()));
-            }
-            Some(_) => {}
-            None => return Err(bad()),
-        }
-        records = &records[length..];
+/// What a header and the extension headers before it say.
+fn member<R: Read>(entry: &tar::Entry<'_, R>, extensions: Extensions, limits: &Limits) -> Result<Member, ArchiveError> {
+    let kind = match entry.header().entry_type() {
+        EntryType::Regular | EntryType::Continuous => Kind::File,
+        EntryType::Directory => Kind::Directory,
+        EntryType::Symlink => Kind::SymbolicLink,
+        EntryType::Link => Kind::HardLink,
+        _ => Kind::Other,
+    };
+    let path = extensions.path.unwrap_or_else(|| entry.path_bytes().into_owned());
+    let path = checked_path(path, limits)?;
+    let size = entry.header().entry_size()?;
+    // Old archives mark directories by the slash alone, and some readers still do so.
+    if kind != Kind::Directory && path.ends_with('/') {
+        return Err(ArchiveError::Refused(format!("{path} is none of a directory's")));
     }
-    Ok(path)
+    if kind != Kind::File && size != 0 {
+        return Err(ArchiveError::Refused(format!("{path} is no file and has {size} bytes")));
+    }
+    let target = match kind {
+        Kind::SymbolicLink | Kind::HardLink => {
+            let written = || entry.link_name_bytes().map(std::borrow::Cow::into_owned);
+            let target = extensions.link.or_else(written).unwrap_or_default();
+            Some(checked_path(target, limits)?)
+        }
+        _ => None,
+    };
+    Ok(Member {
+        path,
+        kind,
+        size,
+        target,
+    })
 }
 
 fn checked_path(path: Vec<u8>, limits: &Limits) -> Result<String, ArchiveError> {
@@ -328,16 +314,21 @@ mod tests {
     }
 
     #[test]
-    fn pax_paths_are_read_and_bad_records_refused() {
-        assert_eq!(pax_path(b"12 path=a/b\n").unwrap().unwrap(), b"a/b");
-        for bad in [
-            &b"99 path=a\n"[..],
-            b"x path=a\n",
-            b"6 path=a\n",
-            b"1 \n",
-            b"9 size=9\n",
-        ] {
-            assert!(pax_path(bad).is_err(), "{bad:?}");
+    fn what_readers_could_understand_differently_is_refused() {
+        let whole = archive(&["a"]);
+        let mut behind = whole.clone();
+        behind.extend_from_slice(&whole);
+        let mut slash = whole.clone();
+        slash[..3].copy_from_slice(b"a/\0");
+        let mut header = tar::Header::from_byte_slice(&slash[..512]).clone();
+        header.set_cksum();
+        slash[..512].copy_from_slice(header.as_bytes());
+        for bytes in [behind, slash] {
+            let error = paths(&bytes, &LIMITS).unwrap_err();
+            assert!(matches!(error, ArchiveError::Refused(_)), "{error}");
         }
+        let mut padded = whole.clone();
+        padded.resize(whole.len() + 9000, 0);
+        assert_eq!(paths(&padded, &LIMITS).unwrap(), ["a"]);
     }
 }

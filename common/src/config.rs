@@ -18,6 +18,7 @@ pub type Environment = BTreeMap<String, String>;
 
 /// Keys without a repository's name in them.
 const KEYS: &[&str] = &[
+    "accepted_builddirs",
     "always_blacklisted",
     "arch",
     "bug_list_url",
@@ -53,6 +54,7 @@ const KEYS: &[&str] = &[
     "neighbours_hold",
     "package_database_lock_file",
     "package_key",
+    "package_limit_mib",
     "pacman_conf",
     "pkgext",
     "publish_command",
@@ -60,6 +62,7 @@ const KEYS: &[&str] = &[
     "repo_key",
     "repo_names",
     "repo_path",
+    "require_packager",
     "require_signatures",
     "retry_pause_seconds",
     "sanity_check_lock_file",

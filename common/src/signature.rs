@@ -144,8 +144,8 @@ impl Keyring {
             reason,
         };
         let content = atomic::read(signature)?.ok_or_else(|| refuse("there is none".to_owned()))?;
-        if content.is_empty() || content.len() as u64 > MAX_SIGNATURE || content.starts_with(b"-----BEGIN") {
-            return Err(refuse("it is not a binary signature of usual size".to_owned()));
+        if content.len() as u64 > MAX_SIGNATURE || !is_one_signature_packet(&content) {
+            return Err(refuse("it is not one binary signature of usual size".to_owned()));
         }
         if !self.home.is_dir() {
             return Err(SignatureError::NoKeyring(self.home.clone()));
@@ -181,6 +181,27 @@ impl Keyring {
         }
         judge(&status).map_err(refuse)
     }
+}
+
+/// Whether the bytes are one OpenPGP packet with a signature and nothing else (RFC 9580, section 4.2). gpg itself passes
+/// over what lies behind, and that would be published with it.
+fn is_one_signature_packet(bytes: &[u8]) -> bool {
+    const SIGNATURE: u8 = 2;
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |sum: usize, byte| sum << 8 | usize::from(*byte));
+    let Some((first, rest)) = bytes.split_first() else {
+        return false;
+    };
+    // Header and length of the body; a body of unknown length is no detached signature of gpg's.
+    let (tag, header, length) = match (first >> 6, first & 3, rest) {
+        (0b10, 0, [length, ..]) => ((first >> 2) & 15, 2, usize::from(*length)),
+        (0b10, 1, [a, b, ..]) => ((first >> 2) & 15, 3, number(&[*a, *b])),
+        (0b10, 2, [a, b, c, d, ..]) => ((first >> 2) & 15, 5, number(&[*a, *b, *c, *d])),
+        (0b11, _, [length @ 0..192, ..]) => (first & 63, 2, usize::from(*length)),
+        (0b11, _, [a @ 192..224, b, ..]) => (first & 63, 3, number(&[a - 192, *b]) + 192),
+        (0b11, _, [255, a, b, c, d, ..]) => (first & 63, 6, number(&[*a, *b, *c, *d])),
+        _ => return false,
+    };
+    tag == SIGNATURE && header + length == bytes.len()
 }
 
 /// Whether gpg ended before it said all that it says of a good signature, or that one is not good: killed, a full disk.
@@ -222,10 +243,14 @@ fn judge(status: &str) -> Result<Signer, String> {
             "TRUST_FULLY" | "TRUST_ULTIMATE" => trusted = true,
             "TRUST_UNDEFINED" | "TRUST_NEVER" | "TRUST_MARGINAL" => return Err("its key is not trusted".to_owned()),
             "BADSIG" => return Err("it does not belong to this file".to_owned()),
+            // 9: the key is missing.
+            "ERRSIG" if words.get(6).is_some_and(|code| *code != "9") => return Err("gpg cannot check it".to_owned()),
             "ERRSIG" | "NO_PUBKEY" => return Err("its key is not in the keyring".to_owned()),
             "EXPSIG" | "SIGEXPIRED" => return Err("it has expired".to_owned()),
             "EXPKEYSIG" => return Err("its key has expired".to_owned()),
             "REVKEYSIG" => return Err("its key has been revoked".to_owned()),
+            // The class is of a file's bytes; that of a text leaves the ends of lines open.
+            "VALIDSIG" if words.get(9) != Some(&"00") => return Err("it is not one of a file".to_owned()),
             "VALIDSIG" => signer = words.get(1).copied().zip(words.last().copied()),
             _ => {}
         }
@@ -304,6 +329,33 @@ mod tests {
         for trust in ["TRUST_FULLY 0 pgp", "TRUST_ULTIMATE 0 pgp"] {
             let signer = judge(&status(&["NEWSIG", "GOODSIG X me", &valid, trust])).unwrap();
             assert_eq!(signer.primary.to_string(), KEY);
+        }
+    }
+
+    #[test]
+    fn a_signature_is_one_packet_and_nothing_else() {
+        for good in [
+            &[0x88, 1, 7][..],
+            &[0x89, 0, 1, 7],
+            &[0x8a, 0, 0, 0, 1, 7],
+            &[0xc2, 1, 7],
+            &[0xc2, 255, 0, 0, 0, 1, 7],
+        ] {
+            assert!(is_one_signature_packet(good), "{good:?}");
+            assert!(!is_one_signature_packet(&[good, good].concat()), "{good:?} twice");
+            assert!(!is_one_signature_packet(&good[..good.len() - 1]), "{good:?} cut off");
+        }
+        let long = [&[0xc2, 193, 0][..], &[7; 448]].concat();
+        assert!(is_one_signature_packet(&long));
+        // Nothing, a key, a body of unknown length, a partial one, text.
+        for bad in [
+            &b""[..],
+            &[0x98, 1, 7],
+            &[0x8b, 7],
+            &[0xc2, 224, 7],
+            b"-----BEGIN PGP SIGNATURE-----",
+        ] {
+            assert!(!is_one_signature_packet(bad), "{bad:?}");
         }
     }
 

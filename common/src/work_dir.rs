@@ -174,6 +174,12 @@ impl WorkDir {
         self.root.join("metadata")
     }
 
+    /// The names of all published package files, a cache.
+    #[must_use]
+    pub fn published_files(&self) -> PathBuf {
+        self.metadata_directory().join("published-files")
+    }
+
     /// The soname lists of the published packages.
     #[must_use]
     pub fn soname_lists(&self) -> SonameLists {

@@ -155,7 +155,7 @@ impl<'a> Master<'a> {
             Some(lease) => lease,
             None => {
                 let pkgnames = srcinfo.pkgnames().cloned().collect();
-                let cache = self.work_dir.metadata_directory().join("published-files");
+                let cache = self.work_dir.published_files();
                 let published = Repositories::open(self.config)?.file_names_of(&pkgnames, &cache)?;
                 let sub_pkgrel = sub_pkgrel::next(&published, &pkgnames, srcinfo.full_version());
                 let assignment = Assignment {

@@ -10,9 +10,13 @@
 mod claim;
 mod cli;
 mod destination;
+mod downgrade;
+mod expected;
 mod inspection;
 mod logs;
 mod master;
+mod origin;
+mod trust;
 mod upload;
 
 use std::ffi::OsString;
@@ -139,7 +143,7 @@ pub fn run(cli: &Cli, environment: &Environment, messages: &Messages, stdin: &mu
     };
     let order = cli.order();
     match cli.result {
-        BuildResult::Failed => master.take_failure(&order, &builder, upload.as_ref().ok()),
+        BuildResult::Failed => master.take_failure(&order, &builder, upload.as_ref()),
         BuildResult::Built(number) => master.take_packages(&order, &builder, number, upload),
     }
 }

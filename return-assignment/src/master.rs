@@ -21,7 +21,9 @@ use crate::Outcome;
 use crate::claim::{self, Claim};
 use crate::cli::BuildResult;
 use crate::destination;
-use crate::inspection::{ExpectedFiles, FromMetadata, Policy, Refusal};
+use crate::downgrade;
+use crate::expected::{ExpectedFiles, FromMetadata};
+use crate::inspection::{Policy, Refusal};
 use crate::logs::{self, Shelf};
 use crate::upload::{Upload, is_log_of_success};
 
@@ -57,12 +59,12 @@ impl<'a> Master<'a> {
         &self.work_dir
     }
 
-    /// Takes the logs of a failed build. Logs that exceed a limit are lost, the failure counts all the same.
+    /// Takes the logs of a failed build. Logs that are refused are lost, the failure counts all the same.
     pub(crate) fn take_failure(
         &self,
         order: &Order,
         builder: &Builder,
-        upload: Option<&Upload>,
+        upload: Result<&Upload, &Refusal>,
     ) -> anyhow::Result<Outcome> {
         let _locks = match self.lock(Scope::BuildList)? {
             Ok(locks) => locks,
@@ -76,10 +78,12 @@ impl<'a> Master<'a> {
         }
         let logs = logs::directory(self.config, &self.work_dir, Shelf::Error, order)?;
         match upload {
-            Some(upload) => logs::keep(&logs, upload.files())?,
-            None => self
-                .messages
-                .error("the logs exceed the limit and are not kept; the failure counts"),
+            Ok(upload) => logs::keep(&logs, upload.files())?,
+            Err(refusal) => {
+                let reason = Outcome::from(refusal.clone()).reason().cloned().unwrap_or_default();
+                self.messages
+                    .error(format_args!("the logs are not kept, the failure counts: {reason}"));
+            }
         }
         self.end_attempt(order, builder, Event::Failed, "")?;
         Ok(Outcome::Accepted)
@@ -126,13 +130,11 @@ impl<'a> Master<'a> {
                 _ => Outcome::Outdated(claim::describe_absence(&list, order)),
             },
             Claim::Own => match (inspected, &upload) {
-                (Some(Ok(delivery)), Ok(upload)) => self.accept(&mut list, order, builder, delivery, upload)?,
-                (Some(Err(refusal)), _) => {
-                    let outcome = Outcome::from(refusal);
-                    let detail = outcome.reason().cloned().unwrap_or_default();
-                    self.end_attempt(order, builder, Event::Refused, &detail)?;
-                    outcome
-                }
+                (Some(Ok(delivery)), Ok(upload)) => match self.downgrade(&delivery)? {
+                    None => self.accept(&mut list, order, builder, delivery, upload)?,
+                    Some(refusal) => self.refuse(order, builder, refusal)?,
+                },
+                (Some(Err(refusal)), _) => self.refuse(order, builder, refusal)?,
                 _ => Outcome::RetryLater(format!("{} has just become this builder's again", order.pkgbase)),
             },
         };
@@ -142,6 +144,21 @@ impl<'a> Master<'a> {
         {
             self.messages.error(format_args!("warning: {error}"));
         }
+        Ok(outcome)
+    }
+
+    /// Why a delivery would take something newer away, if so.
+    fn downgrade(&self, delivery: &Delivery) -> anyhow::Result<Option<Refusal>> {
+        let cache = self.work_dir.published_files();
+        let found = downgrade::find(&self.repositories, &cache, &delivery.to, &delivery.packages)?;
+        Ok(found.map(Refusal::Unexpected))
+    }
+
+    /// Counts a refused upload as a failed attempt.
+    fn refuse(&self, order: &Order, builder: &Builder, refusal: Refusal) -> anyhow::Result<Outcome> {
+        let outcome = Outcome::from(refusal);
+        let detail = outcome.reason().cloned().unwrap_or_default();
+        self.end_attempt(order, builder, Event::Refused, &detail)?;
         Ok(outcome)
     }
 

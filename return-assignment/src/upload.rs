@@ -77,11 +77,13 @@ impl Upload {
         };
         let mut files = BTreeMap::new();
         archive::walk(stdin, &limits, &mut |member, content| {
-            let is_wanted = member.kind == Kind::File && cargo.knows(&member.path);
             let name: FileName = match member.path.parse() {
-                Ok(name) if is_wanted => name,
+                Ok(name) if cargo.knows(&member.path) => name,
                 _ => return Ok(()),
             };
+            if member.kind != Kind::File {
+                return Err(ArchiveError::Refused(format!("{name} is not a file")));
+            }
             let path = directory.path().join(&name);
             if files.insert(name, path.clone()).is_some() {
                 return Err(ArchiveError::Refused(format!("{} is in it twice", member.path)));

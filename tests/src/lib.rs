@@ -10,5 +10,6 @@ pub mod need;
 pub mod package;
 pub mod packaging;
 pub mod port;
+pub mod raw_tar;
 pub mod sshd;
 pub mod tool;

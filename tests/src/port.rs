@@ -196,6 +196,7 @@ impl Port {
         Tool::new("build-packages")
             .env("HOME", self.root.path())
             .env("GNUPGHOME", home.path())
+            .env("PACKAGER", format!("{name} <{name}@port.example>"))
             .args(["--config".as_ref(), self.path(&format!("{name}.conf")).as_os_str()])
     }
 

@@ -1,0 +1,111 @@
+//! The bytes of a package file: checksums on the way in, compression taken off.
+//!
+//! zstd, xz and gzip are read here, with the memory that pacman's own settings allow: a window of 128 MiB for zstd, 1 GiB
+//! for xz. The other compressions of makepkg.conf(5) are taken off by bsdtar, under limits.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::path::Path;
+use std::time::Duration;
+
+use liblzma::stream::{CONCATENATED, Stream};
+use md5::Md5;
+use sha2::{Digest, Sha256};
+
+use super::Cause;
+use crate::archive::ArchiveError;
+use crate::atomic::FileError;
+use crate::process::{Command, Output};
+
+/// Most memory for xz in bytes; `xz -9` needs 65 MiB.
+const XZ_MEMORY: u64 = 1 << 30;
+/// Largest archive that bsdtar may write out.
+const EXPANDED_LIMIT: u64 = 8 << 30;
+/// Limits of bsdtar in prlimit(1)'s words: it may start a program of the compression's own.
+const LIMITS: [&str; 3] = ["--as=4294967296", "--cpu=3600", "--core=0"];
+
+/// Opens the archive in a package file with this extension. `file` is what is read, `path` where it lies.
+pub(super) fn archive<'a>(
+    file: &'a mut Hashed<impl Read>,
+    path: &Path,
+    extension: &str,
+) -> Result<Box<dyn Read + 'a>, Cause> {
+    Ok(match extension {
+        ".pkg.tar" => Box::new(file),
+        ".pkg.tar.gz" => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        ".pkg.tar.xz" => {
+            let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED).map_err(io::Error::from);
+            let decoder = liblzma::read::XzDecoder::new_stream(file, stream.map_err(ArchiveError::Io)?);
+            Box::new(decoder)
+        }
+        ".pkg.tar.zst" => Box::new(zstd::stream::read::Decoder::new(file).map_err(ArchiveError::Io)?),
+        _ => Box::new(expanded(path)?),
+    })
+}
+
+/// The archive without its compression, in a file without a name beside it.
+fn expanded(path: &Path) -> Result<File, Cause> {
+    let directory = path.parent().unwrap_or(path);
+    let trouble = |source| Cause::File(FileError::at("make a temporary file in", directory)(source));
+    let mut file = tempfile::tempfile_in(directory).map_err(trouble)?;
+    let mut archive = OsString::from("@");
+    archive.push(path);
+    Command::new("prlimit")
+        .args(LIMITS)
+        .args(["bsdtar", "-cf", "-", "--format=pax"])
+        .arg(archive)
+        .output(Output::Log(file.try_clone().map_err(trouble)?, EXPANDED_LIMIT))
+        .timeout(Duration::from_secs(3600))
+        .run()?;
+    file.rewind().map_err(trouble)?;
+    Ok(file)
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02x}").ok();
+        text
+    })
+}
+
+/// Computes checksums and the length of what is read, and remembers whether reading failed.
+pub(super) struct Hashed<R> {
+    inner: R,
+    md5: Md5,
+    sha256: Sha256,
+    pub(super) length: u64,
+    pub(super) failed: bool,
+}
+
+impl<R> Hashed<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Self {
+            inner,
+            md5: Md5::new(),
+            sha256: Sha256::new(),
+            length: 0,
+            failed: false,
+        }
+    }
+
+    /// MD5 and SHA-256, hexadecimal.
+    pub(super) fn checksums(self) -> (String, String) {
+        (hexadecimal(&self.md5.finalize()), hexadecimal(&self.sha256.finalize()))
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.inner.read(buffer).inspect_err(|error| {
+            self.failed |= error.kind() != io::ErrorKind::Interrupted;
+        })?;
+        self.md5.update(&buffer[..got]);
+        self.sha256.update(&buffer[..got]);
+        self.length += got as u64;
+        Ok(got)
+    }
+}
