@@ -25,6 +25,8 @@ pub(crate) enum Why {
     UpdateOnce,
     /// It is excluded no longer.
     Readmitted,
+    /// Somebody asked for it, for this reason.
+    Requested(String),
 }
 
 impl fmt::Display for Why {
@@ -36,6 +38,7 @@ impl fmt::Display for Why {
             Self::Files => f.write_str("other files changed"),
             Self::UpdateOnce => f.write_str("update-once"),
             Self::Readmitted => f.write_str("no longer on the deletion list"),
+            Self::Requested(reason) => write!(f, "requested: {reason}"),
         }
     }
 }

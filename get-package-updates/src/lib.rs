@@ -11,6 +11,7 @@ mod gather;
 mod lists;
 mod pattern;
 mod report;
+pub mod request;
 mod schedule;
 
 use std::ffi::OsString;
@@ -32,7 +33,7 @@ use thiserror::Error;
 
 use cli::Args;
 use gather::{Gathered, processed_heads};
-use schedule::{HELD, Next, Present, schedule};
+use schedule::{HELD, Next, Present, Wish, schedule};
 
 const TOOL: &str = "get-package-updates";
 /// Exit code: a repository cannot be fetched or read, or the input makes no sense.
@@ -152,7 +153,11 @@ fn run(config: &Config, args: &Args, messages: &Messages, out: &mut dyn Write) -
             continue;
         }
         let present = Present::read(&work_dir, messages)?;
-        let next = schedule(metadata.sources(), &gathered, &present, args.test_exclusion.first());
+        let wish = Wish {
+            excluded: args.test_exclusion.first().cloned(),
+            ..Wish::default()
+        };
+        let next = schedule(metadata.sources(), &gathered, &present, &wish);
         if !args.test_exclusion.is_empty() {
             report::write_difference(&present, &next, args.json, out)?;
             return Ok(Outcome::Done);

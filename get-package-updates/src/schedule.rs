@@ -32,6 +32,15 @@ pub(crate) struct Present {
     pub(crate) blocked: BTreeMap<Order, String>,
 }
 
+/// What is asked for beside what changed.
+#[derive(Debug, Default)]
+pub(crate) struct Wish {
+    /// To be excluded as if it were blacklisted.
+    pub(crate) excluded: Option<PkgBase>,
+    /// To be built although nothing changed, with the reason of each.
+    pub(crate) requested: BTreeMap<PkgBase, String>,
+}
+
 /// What it shall say.
 #[derive(Debug, Default)]
 pub(crate) struct Next {
@@ -51,10 +60,10 @@ pub(crate) struct Next {
     pub(crate) deleted: Vec<(Order, String)>,
 }
 
-/// Computes the next state. `candidate` is excluded as if it were blacklisted.
-pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present, candidate: Option<&PkgBase>) -> Next {
+/// Computes the next state.
+pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present, wish: &Wish) -> Next {
     let infos = || gathered.infos.iter().map(|(name, info)| (name, info.as_ref().ok()));
-    let excluded = closure(&Packages::new(infos()), listed(gathered, candidate));
+    let excluded = closure(&Packages::new(infos()), listed(gathered, wish.excluded.as_ref()));
     let pending: BTreeMap<&PkgBase, &Order> = present.list.orders().map(|order| (&order.pkgbase, order)).collect();
     let mut orders: BTreeMap<PkgBase, Order> = BTreeMap::new();
     let mut scheduled: BTreeMap<PkgBase, Why> = BTreeMap::new();
@@ -63,7 +72,9 @@ pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present
             continue;
         }
         let before = pending.get(pkgbase).copied();
-        match why(gathered, present, pkgbase, before.is_some()) {
+        let requested = || Some(Why::Requested(wish.requested.get(pkgbase)?.clone()));
+        let why = why(gathered, present, pkgbase, before.is_some());
+        match why.or_else(|| requested().filter(|_| before.is_none())) {
             Some(why) => {
                 orders.insert(pkgbase.clone(), sources.order(&gathered.new_heads, pkgbase, package));
                 scheduled.insert(pkgbase.clone(), why);
