@@ -1,0 +1,11 @@
+//! The `seed-build-list` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    seed_build_list::main(
+        std::env::args_os(),
+        &mut std::io::stdin().lock(),
+        &mut std::io::stdout().lock(),
+    )
+}
