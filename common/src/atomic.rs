@@ -223,11 +223,14 @@ pub fn sweep(directory: &Path, age: Duration) {
             .file_name()
             .to_str()
             .is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
+        if !is_ours {
+            continue;
+        }
         let is_old = entry
             .metadata()
             .and_then(|metadata| metadata.modified())
             .is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|a| a >= age));
-        if is_ours && is_old {
+        if is_old {
             let removed = if entry.path().is_dir() {
                 fs::remove_dir_all(entry.path())
             } else {

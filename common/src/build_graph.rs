@@ -74,7 +74,9 @@ impl FromStr for Edge {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        parse_edge(word, &mut Names::default())
+        let (kind, force, needs) = parse_edge(word)?;
+        let needs = needs.parse().map_err(|error| format!("{error}"))?;
+        Ok(Self { kind, needs, force })
     }
 }
 
@@ -91,33 +93,16 @@ impl BuildGraph {
     pub fn parse(text: &str) -> (Self, Vec<String>) {
         // About as many as there are lines; more is no harm.
         let mut names = Names::with_capacity_and_hasher(text.len() / 60, Default::default());
-        let mut lines: Vec<(PkgBase, Vec<Edge>)> = Vec::new();
-        let mut complaints = Vec::new();
-        for (index, line) in text.lines().enumerate() {
-            match parse_line(line, &mut names) {
-                Ok(None) => {}
-                Ok(Some((pkgbase, mut edges))) => {
-                    if !edges.is_sorted() {
-                        edges.sort();
-                    }
-                    lines.push((pkgbase, edges));
-                }
-                Err(error) => complaints.push(format!("build-graph line {}: {error}", index + 1)),
-            }
-        }
-        // A map of sorted lines is made without searching.
-        let is_usual = lines.is_sorted_by(|(one, _), (other, _)| one < other);
         let mut graph = Self::default();
-        if is_usual {
-            graph.edges = lines.into_iter().collect();
-        } else {
-            for (pkgbase, edges) in lines {
-                let all = graph.edges.entry(pkgbase).or_default();
-                all.extend(edges);
-                all.sort();
+        let mut complaints = Vec::new();
+        for line in lines(text) {
+            match parse_line(line, &mut names) {
+                Ok((pkgbase, edges)) => graph.edges.entry(pkgbase).or_default().extend(edges),
+                Err(error) => complaints.push(format!("build-graph line {}: {error}", line.number)),
             }
         }
         for edges in graph.edges.values_mut() {
+            edges.sort();
             edges.dedup();
         }
         (graph, complaints)
@@ -169,27 +154,59 @@ impl BuildGraph {
     }
 }
 
+/// A line of the file. Its names have not been checked: who looks them up among known ones need not.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'t> {
+    /// Its number, from 1.
+    pub number: usize,
+    /// The order.
+    pub pkgbase: &'t str,
+    edges: &'t str,
+}
+
+impl<'t> Line<'t> {
+    /// What the order needs, or what is wrong with a word.
+    pub fn edges(self) -> impl Iterator<Item = Result<(Kind, Force, &'t str), String>> {
+        self.edges.split_ascii_whitespace().map(parse_edge)
+    }
+}
+
+/// The lines of a text, empty ones left out.
+pub fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
+    crate::lines::lines(text).enumerate().filter_map(|(index, line)| {
+        let line = line.trim_ascii();
+        let end = line.bytes().position(|byte| byte.is_ascii_whitespace());
+        let (pkgbase, edges) = line.split_at(end.unwrap_or(line.len()));
+        let number = index + 1;
+        (!pkgbase.is_empty()).then_some(Line { number, pkgbase, edges })
+    })
+}
+
+fn parse_edge(word: &str) -> Result<(Kind, Force, &str), String> {
+    let of_kind = |kind: Kind| Some((kind, word.strip_prefix(kind.as_str())?));
+    let (kind, rest) = [Kind::Make, Kind::Run, Kind::Check]
+        .into_iter()
+        .find_map(of_kind)
+        .ok_or_else(|| format!("{word:?} is no edge"))?;
+    match rest.as_bytes().first() {
+        Some(b':') => Ok((kind, Force::Firm, &rest[1..])),
+        Some(b'~') => Ok((kind, Force::Relaxed, &rest[1..])),
+        _ => Err(format!("{word:?} is no edge")),
+    }
+}
+
 /// Names that have been checked; most occur in many lines.
 type Names<'t> = NameMap<&'t str, PkgBase>;
 
-fn parse_line<'t>(line: &'t str, names: &mut Names<'t>) -> Result<Option<(PkgBase, Vec<Edge>)>, String> {
-    // Single blanks are what is written; anything else is what a person wrote.
-    parse_words(line.split(' '), names).or_else(|_| parse_words(line.split_ascii_whitespace(), names))
-}
-
-fn parse_words<'t>(
-    mut words: impl Iterator<Item = &'t str>,
-    names: &mut Names<'t>,
-) -> Result<Option<(PkgBase, Vec<Edge>)>, String> {
-    let Some(pkgbase) = words.next() else {
-        return Ok(None);
-    };
-    let pkgbase = parse_name(pkgbase, names)?;
+fn parse_line<'t>(line: Line<'t>, names: &mut Names<'t>) -> Result<(PkgBase, Vec<Edge>), String> {
+    let pkgbase = parse_name(line.pkgbase, names)?;
     let mut edges = Vec::with_capacity(4);
-    for word in words {
-        edges.push(parse_edge(word, names)?);
+    for edge in line.edges() {
+        let (kind, force, needs) = edge?;
+        let needs = parse_name(needs, names)?;
+        edges.push(Edge { kind, needs, force });
     }
-    Ok(Some((pkgbase, edges)))
+    Ok((pkgbase, edges))
 }
 
 fn parse_name<'t>(word: &'t str, names: &mut Names<'t>) -> Result<PkgBase, String> {
@@ -200,24 +217,6 @@ fn parse_name<'t>(word: &'t str, names: &mut Names<'t>) -> Result<PkgBase, Strin
             Ok(free.insert(name).clone())
         }
     }
-}
-
-fn parse_edge<'t>(word: &'t str, names: &mut Names<'t>) -> Result<Edge, String> {
-    let at = word.bytes().position(|byte| matches!(byte, b':' | b'~'));
-    let at = at.ok_or_else(|| format!("{word:?} is no edge"))?;
-    let kind = match &word[..at] {
-        "make" => Kind::Make,
-        "run" => Kind::Run,
-        "check" => Kind::Check,
-        other => return Err(format!("{other:?} is no kind of edge")),
-    };
-    let force = if word[at..].starts_with('~') {
-        Force::Relaxed
-    } else {
-        Force::Firm
-    };
-    let needs = parse_name(&word[at + 1..], names)?;
-    Ok(Edge { kind, needs, force })
 }
 
 impl fmt::Display for BuildGraph {

@@ -3,6 +3,7 @@
 //! Lines of three fields (no mod_revision) are read; four are written. A line that is no order is reported with its
 //! number and kept where it is, so that a slip of the editor loses nothing.
 
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -49,46 +50,53 @@ impl FromStr for Order {
 /// checked is not checked again.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
+    /// What follows the pkgbase in a line, and what it says.
+    rests: Vec<(String, Rest)>,
     revisions: Vec<Revision>,
     repositories: Vec<Repository>,
 }
 
+/// Revision, mod_revision and repository of an order.
+type Rest = (Revision, Revision, Repository);
+
 impl Reader {
     /// So many different ones are remembered.
-    const KNOWN: usize = 8;
+    const KNOWN: usize = 16;
 
     fn order(&mut self, line: &str) -> Result<Order, OrderError> {
-        // Single blanks are what is written; anything else is what a person wrote.
-        match self.order_of(line.split(' ')) {
-            Ok(order) => Ok(order),
-            Err(_) => self.order_of(line.split_ascii_whitespace()),
-        }
-    }
-
-    fn order_of<'t>(&mut self, mut words: impl Iterator<Item = &'t str>) -> Result<Order, OrderError> {
-        let fields = [(); 5].map(|()| words.next());
-        let (pkgbase, revision, mod_revision, repository) = match fields {
-            [
-                Some(pkgbase),
-                Some(revision),
-                Some(mod_revision),
-                Some(repository),
-                None,
-            ] => {
-                let mod_revision = self.known_revision(mod_revision)?;
-                (pkgbase, revision, mod_revision, repository)
+        let line = line.trim_ascii();
+        let end = line.bytes().position(|byte| byte.is_ascii_whitespace());
+        let (pkgbase, rest) = line.split_at(end.unwrap_or(line.len()));
+        let pkgbase = pkgbase.parse();
+        let (revision, mod_revision, repository) = match self.rests.iter().find(|(text, _)| text == rest) {
+            Some((_, known)) => known.clone(),
+            None => {
+                let fields = self.rest(rest)?;
+                self.rests.truncate(Self::KNOWN - 1);
+                self.rests.insert(0, (rest.to_owned(), fields.clone()));
+                fields
             }
-            [Some(pkgbase), Some(revision), Some(repository), None, None] => {
-                (pkgbase, revision, Revision::none(), repository)
-            }
-            _ => return Err(OrderError::Fields(fields.iter().flatten().count() + words.count())),
         };
         Ok(Order {
-            pkgbase: pkgbase.parse()?,
-            revision: self.known_revision(revision)?,
+            pkgbase: pkgbase?,
+            revision,
             mod_revision,
-            repository: self.known_repository(repository)?,
+            repository,
         })
+    }
+
+    fn rest(&mut self, text: &str) -> Result<Rest, OrderError> {
+        let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+        let (revision, mod_revision, repository) = match fields[..] {
+            [revision, mod_revision, repository] => (revision, self.known_revision(mod_revision)?, repository),
+            [revision, repository] => (revision, Revision::none(), repository),
+            _ => return Err(OrderError::Fields(fields.len() + 1)),
+        };
+        Ok((
+            self.known_revision(revision)?,
+            mod_revision,
+            self.known_repository(repository)?,
+        ))
     }
 
     pub(crate) fn known_revision(&mut self, text: &str) -> Result<Revision, NameError> {
@@ -121,12 +129,6 @@ impl fmt::Display for Order {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Line {
-    Order(Order),
-    Junk(String),
-}
-
 /// A line that could not be read as an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
@@ -142,46 +144,68 @@ impl fmt::Display for Complaint {
     }
 }
 
+/// Where on the list the order of each package is.
+pub type Places = NameMap<PkgBase, usize>;
+
 /// The whole list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BuildList {
-    lines: Vec<Line>,
+    orders: Vec<Order>,
+    /// Always that of `orders`.
+    places: Places,
+    /// The other lines, each with the number of orders before it.
+    junk: Vec<(usize, String)>,
 }
 
 impl BuildList {
-    /// A list of these orders.
+    /// A list of these orders, each of another package.
     #[must_use]
     pub fn new(orders: impl IntoIterator<Item = Order>) -> Self {
-        Self {
-            lines: orders.into_iter().map(Line::Order).collect(),
-        }
+        let mut list = Self::default();
+        list.replace_orders(orders);
+        list
     }
 
     /// Reads the text of a list. Empty lines are passed over; a second line of one pkgbase is a complaint.
     #[must_use]
     pub fn parse(text: &str) -> (Self, Vec<Complaint>) {
         // A line has a hundred bytes.
-        let mut seen = NameMap::with_capacity_and_hasher(text.len() / 90, Default::default());
-        let mut lines: Vec<Line> = Vec::with_capacity(text.len() / 90);
+        let count = text.len() / 90;
+        let mut list = Self {
+            orders: Vec::with_capacity(count),
+            places: Places::with_capacity_and_hasher(count, Default::default()),
+            junk: Vec::new(),
+        };
         let mut complaints = Vec::new();
         let mut reader = Reader::default();
-        for (index, line) in text.lines().enumerate() {
+        for (index, line) in crate::lines::lines(text).enumerate() {
             let line = line.trim_end_matches('\r');
-            if line.trim().is_empty() {
+            if line.trim_ascii().is_empty() {
                 continue;
             }
             let error = match reader.order(line) {
-                Ok(order) if seen.insert(order.pkgbase.clone(), ()).is_none() => {
-                    lines.push(Line::Order(order));
-                    continue;
-                }
-                Ok(order) => format!("{} is on the list already", order.pkgbase),
+                Ok(order) => match list.push(order) {
+                    Ok(()) => continue,
+                    Err(order) => format!("{} is on the list already", order.pkgbase),
+                },
                 Err(error) => error.to_string(),
             };
             complaints.push(Complaint { line: index + 1, error });
-            lines.push(Line::Junk(line.to_owned()));
+            list.junk.push((list.orders.len(), line.to_owned()));
         }
-        (Self { lines }, complaints)
+        (list, complaints)
+    }
+
+    /// Adds an order at the end; gives it back when its package is on the list.
+    fn push(&mut self, order: Order) -> Result<(), Order> {
+        match self.places.entry(order.pkgbase.clone()) {
+            Entry::Occupied(_) => Err(order),
+            Entry::Vacant(free) => {
+                free.insert(self.orders.len());
+                self.orders.push(order);
+                Ok(())
+            }
+        }
     }
 
     /// Reads the file; one that does not exist is an empty list.
@@ -202,46 +226,58 @@ impl BuildList {
 
     /// The orders in build order.
     pub fn orders(&self) -> impl Iterator<Item = &Order> {
-        self.lines.iter().filter_map(|line| match line {
-            Line::Order(order) => Some(order),
-            Line::Junk(_) => None,
-        })
+        self.orders.iter()
+    }
+
+    /// The orders in build order, without the lines that are none, and where each package is among them.
+    #[must_use]
+    pub fn into_orders(self) -> (Vec<Order>, Places) {
+        (self.orders, self.places)
     }
 
     /// The order of a package.
     #[must_use]
     pub fn order_of(&self, pkgbase: &PkgBase) -> Option<&Order> {
-        self.orders().find(|order| order.pkgbase == *pkgbase)
+        self.places.get(pkgbase).map(|place| &self.orders[*place])
     }
 
     /// Takes an order off the list; false when it is not on it.
     pub fn remove(&mut self, order: &Order) -> bool {
-        let before = self.lines.len();
-        self.lines
-            .retain(|line| !matches!(line, Line::Order(other) if other == order));
-        self.lines.len() < before
+        let Some(place) = self.orders.iter().position(|other| other == order) else {
+            return false;
+        };
+        self.orders.remove(place);
+        self.places.remove(&order.pkgbase);
+        for later in self.places.values_mut().filter(|later| **later > place) {
+            *later -= 1;
+        }
+        for (before, _) in self.junk.iter_mut().filter(|(before, _)| *before > place) {
+            *before -= 1;
+        }
+        true
     }
 
-    /// Replaces the orders, and keeps the lines that are none at the end.
+    /// Replaces the orders, of which each has to be of another package, and keeps the lines that are none at the end.
     pub fn replace_orders(&mut self, orders: impl IntoIterator<Item = Order>) {
-        let junk: Vec<Line> = self
-            .lines
-            .drain(..)
-            .filter(|line| matches!(line, Line::Junk(_)))
-            .collect();
-        self.lines = orders.into_iter().map(Line::Order).chain(junk).collect();
+        self.orders = orders.into_iter().collect();
+        let named = self.orders.iter().enumerate();
+        self.places = named.map(|(place, order)| (order.pkgbase.clone(), place)).collect();
+        for (before, _) in &mut self.junk {
+            *before = self.orders.len();
+        }
     }
 }
 
 impl fmt::Display for BuildList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in &self.lines {
-            match line {
-                Line::Order(order) => writeln!(f, "{order}")?,
-                Line::Junk(text) => writeln!(f, "{text}")?,
+        let mut junk = self.junk.iter().peekable();
+        for (place, order) in self.orders.iter().enumerate() {
+            while let Some((_, text)) = junk.next_if(|(before, _)| *before <= place) {
+                writeln!(f, "{text}")?;
             }
+            writeln!(f, "{order}")?;
         }
-        Ok(())
+        junk.try_for_each(|(_, text)| writeln!(f, "{text}"))
     }
 }
 
@@ -273,6 +309,19 @@ mod tests {
         assert_eq!(bases, ["a", "b"]);
         assert_eq!(complaints.iter().map(|c| c.line).collect::<Vec<_>>(), [3, 4]);
         assert!(list.to_string().contains("break_loops\n"));
+    }
+
+    #[test]
+    fn what_is_taken_off_leaves_the_others_where_they_were() {
+        let line = |name: &str| A.replace("a ", &format!("{name} "));
+        let text = format!("{}\njunk\n{}\n{}\nmore junk\n", line("a"), line("b"), line("c"));
+        let (mut list, _) = BuildList::parse(&text);
+        let of = |list: &BuildList, name: &str| list.order_of(&name.parse().unwrap()).cloned();
+        let b = of(&list, "b").unwrap();
+        assert!(list.remove(&b) && !list.remove(&b));
+        assert_eq!(list.to_string(), text.replace(&format!("{b}\n"), ""));
+        assert_eq!(of(&list, "c").unwrap().to_string(), line("c"));
+        assert_eq!(of(&list, "b"), None);
     }
 
     #[test]

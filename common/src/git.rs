@@ -6,8 +6,9 @@
 mod fetch;
 mod work_tree;
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use git2::{ErrorClass, ErrorCode, ObjectType, Oid};
 use thiserror::Error;
@@ -135,6 +136,13 @@ impl Entry {
     }
 }
 
+/// The top of the repository of a whole distribution takes milliseconds to read: the entries of trees with so many are
+/// kept for other lookups, those of a few trees.
+const LARGE: usize = 500;
+const MOST_LARGE: usize = 8;
+
+type ByName = HashMap<Vec<u8>, Entry>;
+
 /// A clone.
 #[derive(Debug)]
 pub struct GitRepository {
@@ -143,7 +151,8 @@ pub struct GitRepository {
     url: Option<String>,
     branch: Option<BranchName>,
     opened: Mutex<Option<Opened>>,
-    kept: Mutex<Option<(Oid, Vec<Entry>)>>,
+    /// The entries of large trees by their names.
+    large: Mutex<BTreeMap<Oid, Arc<ByName>>>,
 }
 
 struct Opened(git2::Repository);
@@ -164,7 +173,7 @@ impl GitRepository {
             url,
             branch: None,
             opened: Mutex::new(None),
-            kept: Mutex::new(None),
+            large: Mutex::default(),
         }
     }
 
@@ -260,42 +269,45 @@ impl GitRepository {
         })
     }
 
-    /// Keeps the entries of one tree at hand for [`GitRepository::lookup`]: the top of a repository of a whole
-    /// distribution takes milliseconds to read.
-    ///
-    /// # Errors
-    /// There is no such tree, or it cannot be read.
-    pub fn keep_entries(&self, tree: Oid) -> Result<(), GitError> {
-        let entries = self.entries(tree)?;
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((tree, entries));
-        Ok(())
-    }
-
     /// The object at a path below a tree; `None` when there is none.
     ///
     /// # Errors
     /// The tree cannot be read.
     pub fn lookup(&self, tree: Oid, path: &str) -> Result<Option<Entry>, GitError> {
-        let (first, rest) = path
-            .split_once('/')
-            .map_or((path, None), |(first, rest)| (first, Some(rest)));
-        let found = match &*self.kept.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((kept, entries)) if *kept == tree => {
-                Some(entries.iter().find(|entry| entry.name == first.as_bytes()).cloned())
-            }
-            _ => None,
+        let (first, rest) = match path.split_once('/') {
+            Some((first, rest)) => (first, Some(rest)),
+            None => (path, None),
         };
-        match (found, rest) {
-            (None, _) => self.look_up_in_tree(tree, path),
-            (Some(Some(entry)), Some(rest)) if entry.kind == EntryKind::Tree => self.look_up_in_tree(entry.id, rest),
-            (Some(found), None) => Ok(found),
-            (Some(_), Some(_)) => Ok(None),
+        let kept = self
+            .large
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&tree)
+            .cloned();
+        let Some(entries) = kept else {
+            return self.look_up_in_tree(tree, path);
+        };
+        match (entries.get(first.as_bytes()), rest) {
+            (Some(entry), Some(rest)) if entry.kind == EntryKind::Tree => self.look_up_in_tree(entry.id, rest),
+            (_, Some(_)) => Ok(None),
+            (entry, None) => Ok(entry.cloned()),
         }
     }
 
     fn look_up_in_tree(&self, tree: Oid, path: &str) -> Result<Option<Entry>, GitError> {
         self.read(&format!("{path} in tree {tree}"), |repository| {
-            match repository.find_tree(tree)?.get_path(Path::new(path)) {
+            let found = repository.find_tree(tree)?;
+            if found.len() >= LARGE {
+                let entries = found
+                    .iter()
+                    .map(|entry| (entry.name_bytes().to_vec(), read_entry(&entry)));
+                let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+                if large.len() >= MOST_LARGE {
+                    large.clear();
+                }
+                large.insert(tree, Arc::new(entries.collect()));
+            }
+            match found.get_path(Path::new(path)) {
                 Ok(entry) => Ok(Some(read_entry(&entry))),
                 // An object that is missing, or cannot be opened, is not found either, and no path that is not there.
                 Err(error) if error.code() == ErrorCode::NotFound && error.class() == ErrorClass::Tree => Ok(None),

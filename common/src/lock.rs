@@ -7,7 +7,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -58,13 +59,38 @@ pub struct Lock {
     file: File,
 }
 
-/// Shortest and longest pause between two attempts while waiting. flock(2) has no timeout, and a signal handler would be
-/// global state.
-const RETRY: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(25)];
+/// One attempt to lock, and one that lasts until it succeeds.
+fn attempt(file: &File, mode: Mode) -> io::Result<()> {
+    match mode {
+        Mode::Exclusive => fs2::FileExt::try_lock_exclusive(file),
+        Mode::Shared => fs2::FileExt::try_lock_shared(file),
+    }
+}
 
-/// An eighth of the time waited so far: hundreds of processes that wait would else leave no time to the one that works.
-fn pause(waited: Duration) -> Duration {
-    (waited / 8).clamp(RETRY[0], RETRY[1])
+fn lock(file: &File, mode: Mode) -> io::Result<()> {
+    loop {
+        let locked = match mode {
+            Mode::Exclusive => fs2::FileExt::lock_exclusive(file),
+            Mode::Shared => fs2::FileExt::lock_shared(file),
+        };
+        match locked {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            locked => return locked,
+        }
+    }
+}
+
+/// Waits for the lock in the kernel's queue: whoever asks again and again takes the time of the one who works. flock(2)
+/// has no time limit, so a thread waits and is left alone when the time is over. It closes its copy of the file then as
+/// soon as it has the lock, and with that releases it. `None`: it took too long.
+fn wait(file: &File, mode: Mode, time: Duration) -> io::Result<Option<()>> {
+    let copy = file.try_clone()?;
+    let (sender, receiver) = mpsc::channel();
+    std::thread::Builder::new().spawn(move || sender.send(lock(&copy, mode)))?;
+    match receiver.recv_timeout(time) {
+        Ok(locked) => locked.map(Some),
+        Err(_) => Ok(None),
+    }
 }
 
 impl Lock {
@@ -84,30 +110,18 @@ impl Lock {
             .truncate(false)
             .open(path)
             .map_err(io)?;
-        let begin = Instant::now();
-        let deadline = match patience {
-            Patience::Never => begin,
-            Patience::Bounded(time) => begin + time,
+        let is_busy = |error: &io::Error| error.raw_os_error() == fs2::lock_contended_error().raw_os_error();
+        let locked = match (attempt(&file, mode), patience) {
+            (Ok(()), _) => Some(()),
+            (Err(error), _) if !is_busy(&error) => return Err(io(error)),
+            (Err(_), Patience::Never) => None,
+            (Err(_), Patience::Bounded(time)) => wait(&file, mode, time).map_err(io)?,
         };
-        loop {
-            let attempt = match mode {
-                Mode::Exclusive => fs2::FileExt::try_lock_exclusive(&file),
-                Mode::Shared => fs2::FileExt::try_lock_shared(&file),
-            };
-            match attempt {
-                Ok(()) => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.raw_os_error() != fs2::lock_contended_error().raw_os_error() => {
-                    return Err(io(error));
-                }
-                Err(_) if Instant::now() >= deadline => {
-                    return Err(LockError::Busy {
-                        path: path.to_owned(),
-                        holder: holder(&mut file),
-                    });
-                }
-                Err(_) => std::thread::sleep(pause(begin.elapsed())),
-            }
+        if locked.is_none() {
+            return Err(LockError::Busy {
+                path: path.to_owned(),
+                holder: holder(&mut file),
+            });
         }
         let lock = Self { file };
         if mode == Mode::Exclusive {

@@ -275,19 +275,6 @@ impl Sources {
         Ok(latest)
     }
 
-    /// Makes [`Sources::content`] quick for orders of the same commit as this one.
-    ///
-    /// # Errors
-    /// A clone cannot be read.
-    pub fn prepare(&self, order: &Order) -> Result<(), GitError> {
-        for Packaging { git, .. } in &self.packaging {
-            if let Some(tree) = git.tree_of(&order.revision)? {
-                git.keep_entries(tree)?;
-            }
-        }
-        Ok(())
-    }
-
     /// The content that an order is built from.
     ///
     /// # Errors

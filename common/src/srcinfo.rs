@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::names::{Arch, NameError, PkgBase, PkgName};
+use crate::release::Release;
 use crate::source::SubRelease;
 use crate::version::{FullVersion, PackageFileName, VersionError};
 
@@ -132,19 +133,7 @@ impl SrcInfo {
     /// The files that a build makes, debug packages left out.
     #[must_use]
     pub fn package_files(&self, sub: SubRelease, arch: &Arch, extension: &str) -> Vec<PackageFileName> {
-        let any = "any".parse::<Arch>();
-        self.packages
-            .iter()
-            .map(|package| PackageFileName {
-                pkgname: package.pkgname.clone(),
-                version: sub.apply(&self.version),
-                arch: match &any {
-                    Ok(any) if package.is_any => any.clone(),
-                    _ => arch.clone(),
-                },
-                extension: extension.to_owned(),
-            })
-            .collect()
+        Release::of(self).package_files(sub, arch, extension)
     }
 }
 

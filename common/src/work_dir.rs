@@ -186,6 +186,12 @@ impl WorkDir {
         SonameLists::new(self.metadata_directory().join("sonames"))
     }
 
+    /// What each order of the build list yields, a cache ([`crate::release`]).
+    #[must_use]
+    pub fn releases(&self) -> PathBuf {
+        self.metadata_directory().join("releases")
+    }
+
     /// The states.
     #[must_use]
     pub fn states(&self) -> States {

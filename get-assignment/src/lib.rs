@@ -108,7 +108,7 @@ pub fn run(
     stdout: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
     let config = common::cli::load_config(&cli.common, environment, messages)?;
-    let master = Master::open(&config, messages)?;
+    let master = Master::open(&config, environment, messages)?;
     if cli.explain {
         master.explain(cli.pkgbase.as_ref(), stdout)?;
         return Ok(Outcome::Explained);

@@ -4,24 +4,24 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use common::assignment::{Answer, Assignment};
 use common::atomic;
 use common::build_list::Order;
 use common::cli::Messages;
 use common::clock::Now;
-use common::config::Config;
+use common::config::{Config, Environment};
 use common::journal::{Entry, Event};
 use common::lease::Lease;
 use common::lock::Patience;
-use common::metadata::Metadata;
 use common::names::{Builder, FileName, PkgBase};
+use common::release::Release;
 use common::repository::Repositories;
 use common::source::{SubPkgrel, SubRelease};
-use common::srcinfo::SrcInfo;
 use common::state::{State, order_id};
 use common::work_dir::{Hindrance, Scope, WorkDir};
 
-use crate::basis::Basis;
+use crate::basis::{Basis, Deriving};
 use crate::selection::{Choice, Request, choose, loop_breakers};
 use crate::standing::{LeaseClock, Situation, Standing};
 use crate::{Cli, Outcome, sub_pkgrel};
@@ -33,6 +33,7 @@ const LEFT_OVER: Duration = Duration::from_secs(3600);
 pub(crate) struct Master<'a> {
     config: &'a Config,
     messages: &'a Messages,
+    deriving: Deriving<'a>,
     pub(crate) work_dir: WorkDir,
     lease_seconds: u64,
     limit: u64,
@@ -42,34 +43,39 @@ pub(crate) struct Master<'a> {
 /// How an attempt to hand something out ended.
 enum Attempt {
     Done(Outcome),
-    /// This order's metadata has to be evaluated first, without the lock.
-    Evaluate(Order),
+    /// What this order yields has to be found out first, without the lock.
+    Describe(Order),
     /// build-graph does not know every order: it has to be derived first, without the lock.
     Derive,
 }
 
 impl<'a> Master<'a> {
-    pub(crate) fn open(config: &'a Config, messages: &'a Messages) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        config: &'a Config,
+        environment: &'a Environment,
+        messages: &'a Messages,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             work_dir: WorkDir::open(config)?,
             lease_seconds: config.number("lease_seconds", 3600)?,
             limit: config.number("max_parallel_builds_per_builder", 0)?,
             patience: Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 10)?)),
+            deriving: Deriving {
+                config,
+                environment,
+                messages,
+            },
             config,
             messages,
         })
     }
 
     pub(crate) fn answer(&self, cli: &Cli, builder: &Builder) -> anyhow::Result<Outcome> {
-        let metadata = Metadata::open(self.config, &self.work_dir)?;
         let mut passed_over = BTreeSet::new();
+        let mut is_described = false;
         // Read without the lock, which others wait for; whether it still holds is seen with the lock.
         let mut basis = Basis::default();
         basis.read(&self.work_dir)?;
-        if let Some(order) = basis.first() {
-            // What goes wrong here goes wrong again where it counts.
-            drop(metadata.sources().prepare(order));
-        }
         loop {
             let locks = match self.work_dir.lock(Scope::BuildList, self.patience) {
                 Ok(locks) => locks,
@@ -92,17 +98,25 @@ impl<'a> Master<'a> {
             for complaint in basis.complaints.drain(..) {
                 self.messages.error(complaint);
             }
-            match self.attempt(&request, &metadata, &mut basis, &now)? {
-                Attempt::Done(outcome) => return Ok(outcome),
+            match self.attempt(&request, &mut basis, &now)? {
+                Attempt::Done(outcome) => {
+                    // The process ends soon: giving back ten thousands of names one by one is a tenth of a request.
+                    std::mem::forget(basis);
+                    return Ok(outcome);
+                }
                 Attempt::Derive => {
                     drop(locks);
-                    basis.derive(&metadata);
+                    basis.derive(&self.deriving, &self.work_dir)?;
                 }
-                Attempt::Evaluate(order) => {
+                Attempt::Describe(order) => {
                     drop(locks);
-                    if let Err(error) = metadata.srcinfo(&order) {
-                        self.messages
-                            .error(format_args!("{} cannot be handed out: {error}", order.pkgbase));
+                    if !std::mem::replace(&mut is_described, true) {
+                        self.deriving.derive_releases(&self.work_dir)?;
+                    } else {
+                        let pkgbase = &order.pkgbase;
+                        self.messages.error(format_args!(
+                            "{pkgbase} cannot be handed out: there is no metadata of it"
+                        ));
                         passed_over.insert(order);
                     }
                 }
@@ -111,13 +125,7 @@ impl<'a> Master<'a> {
     }
 
     /// One look at the state with the lock held, and if something can be handed out, the lease recorded.
-    fn attempt(
-        &self,
-        request: &Request<'_>,
-        metadata: &Metadata,
-        basis: &mut Basis,
-        now: &Now,
-    ) -> anyhow::Result<Attempt> {
+    fn attempt(&self, request: &Request<'_>, basis: &mut Basis, now: &Now) -> anyhow::Result<Attempt> {
         let clock = self.clock(now);
         let Some(situation) = &mut basis.situation else {
             return Ok(Attempt::Derive);
@@ -147,17 +155,17 @@ impl<'a> Master<'a> {
             }
             Choice::Fresh(order) => (order, None),
         };
-        let Some(srcinfo) = metadata.cached(&order)? else {
-            return Ok(Attempt::Evaluate(order));
+        let Some(release) = Release::find(&self.work_dir.releases(), &order)? else {
+            return Ok(Attempt::Describe(order));
         };
         let is_again = lease.is_some();
         let lease = match lease {
             Some(lease) => lease,
             None => {
-                let pkgnames = srcinfo.pkgnames().cloned().collect();
+                let pkgnames = release.pkgnames();
                 let cache = self.work_dir.published_files();
                 let published = Repositories::open(self.config)?.file_names_of(&pkgnames, &cache)?;
-                let sub_pkgrel = sub_pkgrel::next(&published, &pkgnames, srcinfo.full_version());
+                let sub_pkgrel = sub_pkgrel::next(&published, &pkgnames, &release.version);
                 let assignment = Assignment {
                     order: order.clone(),
                     sub_pkgrel,
@@ -165,7 +173,7 @@ impl<'a> Master<'a> {
                 Lease::new(assignment, now)
             }
         };
-        let files = self.expected_files(&srcinfo, lease.assignment.sub_pkgrel)?;
+        let files = self.expected_files(&release, lease.assignment.sub_pkgrel)?;
         // Before the lease: killed in between, the journal says it twice, and never not at all.
         if !is_again {
             self.note(request.builder, &lease, now);
@@ -185,11 +193,11 @@ impl<'a> Master<'a> {
         }
     }
 
-    fn expected_files(&self, srcinfo: &SrcInfo, sub_pkgrel: u32) -> anyhow::Result<Vec<FileName>> {
+    fn expected_files(&self, release: &Release, sub_pkgrel: u32) -> anyhow::Result<Vec<FileName>> {
         let sub = SubRelease::new(SubPkgrel::configured(self.config)?, sub_pkgrel);
         let arch = self.config.arch()?;
         let pkgext = self.config.text("pkgext").unwrap_or(".pkg.tar.zst");
-        srcinfo
+        release
             .package_files(sub, &arch, pkgext)
             .iter()
             .map(|file| Ok(file.to_file_name()?))
@@ -256,22 +264,24 @@ impl<'a> Master<'a> {
         let mut basis = Basis::default();
         basis.read(&self.work_dir)?;
         if basis.situation.is_none() {
-            basis.derive(&Metadata::open(self.config, &self.work_dir)?);
+            basis.derive(&self.deriving, &self.work_dir)?;
         }
-        // A derived graph knows every order that it was derived from.
-        let mut situation = basis.situation.unwrap_or_default();
+        let mut situation = basis
+            .situation
+            .context("the build list changed while its graph was derived")?;
         let now = Now::read();
         situation.read_facts(&self.work_dir, &self.clock(&now))?;
         for complaint in basis.complaints.iter().chain(&situation.complaints) {
             self.messages.error(complaint);
         }
         situation.read_histories(&self.work_dir.states())?;
-        for ((order, standing), breaker) in situation.orders.iter().zip(loop_breakers(&situation)) {
+        for ((order, standing), breaker) in situation.entries().zip(loop_breakers(&situation)) {
             if only.is_none_or(|pkgbase| order.pkgbase == *pkgbase) {
                 let in_spite = match breaker {
                     Some(_) if standing.is_pending() => "; can be built to break its loop",
                     _ => "",
                 };
+                let standing = situation.describe(standing);
                 writeln!(stdout, "{}: {standing}{in_spite}", order.pkgbase)?;
             }
         }

@@ -5,7 +5,7 @@
 //! handed out. An order that waits for another one on the list may not be built, unless it breaks a loop.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use common::build_list::Order;
 use common::lease::Lease;
@@ -54,7 +54,9 @@ pub fn choose(situation: &Situation, request: &Request<'_>, clock: &LeaseClock<'
         return choice;
     }
     if let Some(wanted) = request.wanted {
-        let Some((order, standing)) = situation.orders.iter().find(|(order, _)| order.pkgbase == *wanted) else {
+        let place = situation.places.get(wanted);
+        let Some((order, standing)) = place.map(|place| (&situation.orders[*place], &situation.standings[*place]))
+        else {
             return Choice::Nothing;
         };
         if !request.passed_over.contains(order)
@@ -69,7 +71,7 @@ pub fn choose(situation: &Situation, request: &Request<'_>, clock: &LeaseClock<'
     }
     match best {
         Some((_, order)) => Choice::Fresh(order.clone()),
-        None if situation.orders.iter().any(|(_, standing)| standing.is_pending()) => Choice::NoneNow,
+        None if situation.standings.iter().any(Standing::is_pending) => Choice::NoneNow,
         None => Choice::Nothing,
     }
 }
@@ -81,8 +83,7 @@ fn best_candidate<'a>(
     breakers: &[Option<usize>],
 ) -> Option<(Rank, &'a Order)> {
     let ranked = situation
-        .orders
-        .iter()
+        .entries()
         .enumerate()
         .filter_map(|(position, (order, standing))| {
             let breaker = breakers.get(position).copied().flatten();
@@ -97,11 +98,11 @@ fn best_candidate<'a>(
 /// Whether an order that breaks a loop could be better: which ones do takes long to find out.
 fn may_be_beaten(best: Option<(Rank, &Order)>, situation: &Situation) -> bool {
     let mut waiting = situation
-        .orders
+        .standings
         .iter()
-        .filter(|(_, standing)| standing.is_pending() && !standing.waits_for.is_empty());
+        .filter(|standing| standing.is_pending() && standing.is_waiting());
     match best {
-        Some(((priority, 0, ..), _)) => waiting.any(|(_, standing)| Reverse(standing.priority) < priority),
+        Some(((priority, 0, ..), _)) => waiting.any(|standing| Reverse(standing.priority) < priority),
         _ => waiting.next().is_some(),
     }
 }
@@ -142,7 +143,7 @@ fn wanted_order(situation: &Situation, order: &Order, standing: &Standing, clock
         .find(|lease| lease.assignment.order == *order && clock.is_live(lease));
     match shared {
         Some(lease) => Some(Choice::Share(order.clone(), lease.assignment.sub_pkgrel)),
-        None if standing.waits_for.is_empty() => Some(Choice::Fresh(order.clone())),
+        None if !standing.is_waiting() => Some(Choice::Fresh(order.clone())),
         None => None,
     }
 }
@@ -152,7 +153,7 @@ type Rank = (Reverse<i64>, u8, u64, usize, usize);
 
 fn rank(standing: &Standing, breaker: Option<usize>, position: usize) -> Option<Rank> {
     let priority = Reverse(standing.priority);
-    match (standing.waits_for.is_empty(), breaker) {
+    match (!standing.is_waiting(), breaker) {
         (true, _) if !standing.is_broken() => Some((priority, 0, 0, 0, position)),
         (false, Some(left)) if !standing.is_broken() => Some((priority, 1, 0, left, position)),
         // A loop that fails again and again must not keep the other failures from their turn.
@@ -165,25 +166,13 @@ fn rank(standing: &Standing, breaker: Option<usize>, position: usize) -> Option<
 /// loop is a strongly connected component of the needs between orders on the list. Of a loop with a member at work there
 /// is none; a member that waits for an order outside its loop is none.
 pub(crate) fn loop_breakers(situation: &Situation) -> Vec<Option<usize>> {
-    let orders = &situation.orders;
-    let places: HashMap<&str, usize> = orders
-        .iter()
-        .enumerate()
-        .map(|(place, (order, _))| (order.pkgbase.as_str(), place))
-        .collect();
-    let needs: Needs = orders
-        .iter()
-        .map(|(_, standing)| {
-            let needed = standing.waits_for.iter();
-            needed
-                .filter_map(|(_, needed)| places.get(needed.as_str()).copied())
-                .collect()
-        })
-        .collect();
-    let all: Vec<usize> = (0..orders.len()).collect();
-    let mut breakers = vec![None; orders.len()];
+    let standings = &situation.standings;
+    let needed = |standing| situation.waits_for(standing).iter().map(|(_, place)| *place);
+    let needs: Needs = standings.iter().map(|standing| needed(standing).collect()).collect();
+    let all: Vec<usize> = (0..standings.len()).collect();
+    let mut breakers = vec![None; standings.len()];
     for members in loops(&needs, &all) {
-        if members.iter().any(|member| !orders[*member].1.leased_to.is_empty()) {
+        if members.iter().any(|member| !standings[*member].leased_to.is_empty()) {
             continue;
         }
         for member in &members {
@@ -227,7 +216,7 @@ fn loops(needs: &Needs, among: &[usize]) -> Vec<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::build_graph::Kind;
+    use common::build_list::BuildList;
     use common::clock::Now;
 
     fn order(pkgbase: &str) -> Order {
@@ -245,29 +234,25 @@ mod tests {
 
     /// `"a"`, `"b: a"` (b needs a) …, in list order.
     fn situation(lines: &[&str]) -> Situation {
-        let orders = lines
-            .iter()
-            .map(|line| {
-                let (pkgbase, needs) = line.split_once(':').unwrap_or((line, ""));
-                let mut standing = Standing::default();
-                for needed in needs.split_whitespace() {
-                    standing.waits_for.push((Kind::Make, needed.parse().unwrap()));
-                }
-                (order(pkgbase), standing)
-            })
-            .collect();
-        Situation {
-            orders,
-            ..Situation::default()
+        let mut graph = String::new();
+        let mut names: Vec<&str> = Vec::new();
+        for line in lines {
+            let (pkgbase, needs) = line.split_once(':').unwrap_or((line, ""));
+            let needs: String = needs
+                .split_whitespace()
+                .map(|needed| format!(" make:{needed}"))
+                .collect();
+            graph += &format!("{pkgbase}{needs}\n");
+            names.push(pkgbase);
         }
+        let mut situation = Situation::of(BuildList::new(names.into_iter().map(order)));
+        assert!(situation.take_needs(&graph, &mut Vec::new()));
+        situation
     }
 
     fn of<'a>(situation: &'a mut Situation, pkgbase: &str) -> &'a mut Standing {
-        let found = situation
-            .orders
-            .iter_mut()
-            .find(|(order, _)| order.pkgbase.as_str() == pkgbase);
-        &mut found.unwrap().1
+        let place = situation.places[pkgbase];
+        &mut situation.standings[place]
     }
 
     fn lease(situation: &mut Situation, name: &str, pkgbase: &str, seen: u64) {

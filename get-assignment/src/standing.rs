@@ -1,14 +1,14 @@
 //! Where each order on the build list stands: what is known of it, gathered with the build-list lock held.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::ops::Range;
 
 use common::atomic::{self, FileError};
-use common::build_graph::{BuildGraph, Force, Kind};
-use common::build_list::{BuildList, Order};
+use common::build_graph::{self, Force, Kind};
+use common::build_list::{BuildList, Order, Places};
 use common::clock::Now;
 use common::lease::Lease;
-use common::names::{Builder, NameMap, PkgBase};
+use common::names::{Builder, PkgBase};
 use common::state::{State, States};
 use common::work_dir::WorkDir;
 
@@ -25,8 +25,8 @@ pub struct Standing {
     pub last_failure: u64,
     /// Larger first.
     pub priority: i64,
-    /// The other orders that it waits for, sorted.
-    pub waits_for: Vec<(Kind, PkgBase)>,
+    /// Which of [`Situation::needs`] are its own.
+    needs: Range<usize>,
 }
 
 impl Standing {
@@ -36,6 +36,12 @@ impl Standing {
         self.leased_to.is_empty() && self.blocked.is_none()
     }
 
+    /// Whether it waits for other orders.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.needs.is_empty()
+    }
+
     /// Whether it has been tried and failed.
     #[must_use]
     pub fn is_broken(&self) -> bool {
@@ -43,87 +49,74 @@ impl Standing {
     }
 }
 
-impl fmt::Display for Standing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts = Vec::new();
-        if !self.leased_to.is_empty() {
-            let names: Vec<&str> = self.leased_to.iter().map(Builder::as_str).collect();
-            parts.push(format!("leased to {}", names.join(", ")));
-        }
-        if let Some(reason) = &self.blocked {
-            parts.push(format!("blocked: {reason}"));
-        }
-        if !self.waits_for.is_empty() {
-            let needs: Vec<String> = self
-                .waits_for
-                .iter()
-                .map(|(kind, pkgbase)| format!("{pkgbase} ({})", kind.as_str()))
-                .collect();
-            parts.push(format!("waits for {}", needs.join(", ")));
-        }
-        if self.failures > 0 {
-            let times = if self.failures == 1 { "once" } else { "times" };
-            let count = if self.failures == 1 {
-                String::new()
-            } else {
-                format!("{} ", self.failures)
-            };
-            parts.push(format!("broken {count}{times}"));
-        }
-        if self.is_pending() && self.waits_for.is_empty() {
-            parts.push("can be built".to_owned());
-        }
-        f.write_str(&parts.join("; "))
-    }
-}
-
 /// Everything that decides what is handed out.
 #[derive(Debug, Clone, Default)]
 pub struct Situation {
-    /// The orders in list order, with their standings.
-    pub orders: Vec<(Order, Standing)>,
+    /// The orders in list order.
+    pub orders: Vec<Order>,
+    /// Where each of them stands.
+    pub standings: Vec<Standing>,
     /// The leases of all builders, live or not.
     pub leases: BTreeMap<Builder, Vec<Lease>>,
     /// Lines of `builders/` and `priorities` that cannot be read.
     pub complaints: Vec<String>,
     /// Every recorded fact, also of orders that are not on the list.
     pub facts: BTreeMap<Order, Vec<State>>,
-    /// Where in `orders` each package is; filled by [`Situation::of`].
-    pub places: NameMap<PkgBase, usize>,
+    /// Where in `orders` each package is.
+    pub places: Places,
+    /// What each order waits for, those of one order together: the kind, and the place of the other order.
+    needs: Vec<(Kind, usize)>,
 }
 
 impl Situation {
-    /// The orders with what they wait for; `None` when the graph does not know every order.
+    /// The orders of a list, with no needs yet.
     #[must_use]
-    pub fn of(list: &BuildList, graph: &BuildGraph) -> Option<Self> {
-        let mut orders: Vec<(Order, Standing)> = list
-            .orders()
-            .map(|order| (order.clone(), Standing::default()))
-            .collect();
-        let mut places = NameMap::with_capacity_and_hasher(orders.len(), Default::default());
-        places.extend(
-            orders
-                .iter()
-                .enumerate()
-                .map(|(place, (order, _))| (order.pkgbase.clone(), place)),
-        );
-        let mut known = 0;
-        for (pkgbase, edges) in graph.orders() {
-            let Some(place) = places.get(pkgbase) else {
-                continue;
-            };
-            known += 1;
-            orders[*place].1.waits_for = edges
-                .iter()
-                .filter(|edge| edge.force == Force::Firm && places.contains_key(&edge.needs))
-                .map(|edge| (edge.kind, edge.needs.clone()))
-                .collect();
-        }
-        (known == orders.len()).then(|| Self {
+    pub fn of(list: BuildList) -> Self {
+        let (orders, places) = list.into_orders();
+        Self {
+            standings: vec![Standing::default(); orders.len()],
             orders,
             places,
             ..Self::default()
-        })
+        }
+    }
+
+    /// Takes the needs out of the text of a build-graph: the firm ones between orders on the list. What is wrong with its
+    /// lines is added to `complaints`; false when it does not know every order.
+    pub fn take_needs(&mut self, graph: &str, complaints: &mut Vec<String>) -> bool {
+        let mut is_known = vec![false; self.orders.len()];
+        self.needs = Vec::with_capacity(graph.len() / 16);
+        for line in build_graph::lines(graph) {
+            let begin = self.needs.len();
+            for edge in line.edges() {
+                match edge {
+                    Ok((kind, Force::Firm, needed)) => {
+                        self.needs.extend(self.places.get(needed).map(|needed| (kind, *needed)));
+                    }
+                    Ok((_, Force::Relaxed, _)) => {}
+                    Err(error) => complaints.push(format!("build-graph line {}: {error}", line.number)),
+                }
+            }
+            if let Some(place) = self.places.get(line.pkgbase) {
+                // A person may have given it a second line.
+                let before = std::mem::take(&mut self.standings[*place].needs);
+                self.needs.extend_from_within(before);
+                self.standings[*place].needs = begin..self.needs.len();
+                is_known[*place] = true;
+            }
+        }
+        is_known.iter().all(|is_known| *is_known)
+    }
+
+    /// What an order waits for: the kind, and the place of the other order.
+    #[must_use]
+    pub fn waits_for(&self, standing: &Standing) -> &[(Kind, usize)] {
+        &self.needs[standing.needs.clone()]
+    }
+
+    /// The orders with their standings, in list order.
+    pub fn entries(&self) -> impl Iterator<Item = (&Order, &Standing)> {
+        self.orders.iter().zip(&self.standings)
     }
 
     /// Reads the state directory. Reasons of blocks are empty and a failed order has one failure without a time, until
@@ -133,16 +126,16 @@ impl Situation {
     /// A file of it cannot be read.
     pub fn read_facts(&mut self, work_dir: &WorkDir, clock: &LeaseClock<'_>) -> Result<(), FileError> {
         self.facts = work_dir.states().list()?;
-        for (_, standing) in &mut self.orders {
+        for standing in &mut self.standings {
             *standing = Standing {
-                waits_for: std::mem::take(&mut standing.waits_for),
+                needs: standing.needs.clone(),
                 ..Standing::default()
             };
         }
         let mut complaints = Vec::new();
         for (pkgbase, priority) in priorities(work_dir, &mut complaints)? {
             if let Some(place) = self.places.get(&pkgbase) {
-                self.orders[*place].1.priority = priority;
+                self.standings[*place].priority = priority;
             }
         }
         self.leases.clear();
@@ -153,13 +146,14 @@ impl Situation {
         self.complaints = complaints;
         for (builder, held) in &self.leases {
             for lease in held.iter().filter(|lease| clock.is_live(lease)) {
-                if let Some(standing) = standing_at(&mut self.orders, &self.places, &lease.assignment.order) {
-                    standing.leased_to.insert(builder.clone());
+                if let Some(place) = place_of(&self.orders, &self.places, &lease.assignment.order) {
+                    self.standings[place].leased_to.insert(builder.clone());
                 }
             }
         }
         for (order, states) in &self.facts {
-            if let Some(standing) = standing_at(&mut self.orders, &self.places, order) {
+            if let Some(place) = place_of(&self.orders, &self.places, order) {
+                let standing = &mut self.standings[place];
                 standing.blocked = states.contains(&State::Blocked).then(String::new);
                 standing.failures = usize::from(states.contains(&State::Broken));
             }
@@ -172,7 +166,7 @@ impl Situation {
     /// # Errors
     /// A file cannot be read.
     pub fn read_histories(&mut self, states: &States) -> Result<(), FileError> {
-        for (order, standing) in &mut self.orders {
+        for (order, standing) in self.orders.iter().zip(&mut self.standings) {
             if let Some(reason) = &mut standing.blocked {
                 *reason = states.read(order, State::Blocked)?.unwrap_or_default().join(" ");
             }
@@ -186,20 +180,42 @@ impl Situation {
     /// The standing of an order on the list.
     #[must_use]
     pub fn standing(&self, order: &Order) -> Option<&Standing> {
-        self.orders
-            .iter()
-            .find(|(other, _)| other == order)
-            .map(|(_, standing)| standing)
+        Some(&self.standings[place_of(&self.orders, &self.places, order)?])
+    }
+
+    /// A standing in words.
+    #[must_use]
+    pub fn describe(&self, standing: &Standing) -> String {
+        let mut parts = Vec::new();
+        if !standing.leased_to.is_empty() {
+            let names: Vec<&str> = standing.leased_to.iter().map(Builder::as_str).collect();
+            parts.push(format!("leased to {}", names.join(", ")));
+        }
+        if let Some(reason) = &standing.blocked {
+            parts.push(format!("blocked: {reason}"));
+        }
+        if standing.is_waiting() {
+            let needs = self.waits_for(standing).iter();
+            let needs: Vec<String> = needs
+                .map(|(kind, place)| format!("{} ({})", self.orders[*place].pkgbase, kind.as_str()))
+                .collect();
+            parts.push(format!("waits for {}", needs.join(", ")));
+        }
+        match standing.failures {
+            0 => {}
+            1 => parts.push("broken once".to_owned()),
+            count => parts.push(format!("broken {count} times")),
+        }
+        if standing.is_pending() && !standing.is_waiting() {
+            parts.push("can be built".to_owned());
+        }
+        parts.join("; ")
     }
 }
 
-fn standing_at<'o>(
-    orders: &'o mut [(Order, Standing)],
-    places: &NameMap<PkgBase, usize>,
-    order: &Order,
-) -> Option<&'o mut Standing> {
-    let (found, standing) = orders.get_mut(*places.get(&order.pkgbase)?)?;
-    (*found == *order).then_some(standing)
+fn place_of(orders: &[Order], places: &Places, order: &Order) -> Option<usize> {
+    let place = *places.get(&order.pkgbase)?;
+    (orders[place] == *order).then_some(place)
 }
 
 /// What tells live leases from expired ones.

@@ -137,6 +137,27 @@ fn a_lost_graph_is_derived_again() {
 }
 
 #[test]
+fn what_orders_yield_is_found_out_when_it_is_lost_or_cannot_be_read() {
+    let master = Master::new(&["a", "b"]);
+    master.ask("s1", &[]).expect(0);
+    let expected = format!("{} 1-1 a/any\n{} 1-1 b/any\n", master.order("a"), master.order("b"));
+    for broken in ["", "junk\n", &expected[..expected.len() - 3]] {
+        master.write("metadata/releases", broken);
+        let given = master.ask("s1", &["--files"]).expect(0).stdout;
+        assert!(given.ends_with("\na-1-1.0-any.pkg.tar.zst\n"), "{given}");
+    }
+    std::fs::remove_file(master.path("metadata/releases")).unwrap();
+    assert!(
+        master
+            .ask("s2", &["--files"])
+            .expect(0)
+            .stdout
+            .ends_with("\nb-1-1.0-any.pkg.tar.zst\n")
+    );
+    assert_eq!(master.read("metadata/releases"), expected);
+}
+
+#[test]
 fn explain_says_why_and_hands_out_nothing() {
     let master = Master::new(&["a", "b: a", "c"]);
     master.write(&master.fact("a", "broken"), "s1 5\ns2 7\n");

@@ -67,6 +67,7 @@ pub(crate) fn commit(work_dir: &WorkDir, present: &Present, next: &Next, now: &N
     }
     write(&work_dir.build_graph(), &next.plan.graph.to_string())?;
     write_loops(&work_dir.loops_directory(), &next.plan.loops)?;
+    write(&work_dir.releases(), &next.releases)?;
     write(&work_dir.build_list(), &next.list.to_string())?;
     let deletion_list: String = next.deletion_list.iter().map(|name| format!("{name}\n")).collect();
     write(&work_dir.deletion_list(), &deletion_list)?;

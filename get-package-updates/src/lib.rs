@@ -7,6 +7,7 @@ mod changes;
 mod cli;
 mod commit;
 mod date;
+pub mod derive;
 mod gather;
 mod lists;
 mod pattern;

@@ -10,6 +10,7 @@ use common::build_list::{BuildList, Order};
 use common::cli::one_line;
 use common::graph::{Exclusion, Packages, Plan, closure, plan};
 use common::names::PkgBase;
+use common::release::{self, Release};
 use common::source::{Heads, Sources};
 use common::srcinfo::SrcInfo;
 
@@ -54,6 +55,8 @@ pub(crate) struct Next {
     pub(crate) blocked: BTreeMap<Order, String>,
     /// Order, edges and loops.
     pub(crate) plan: Plan,
+    /// What each order of the list yields, as far as it is known ([`common::release`]).
+    pub(crate) releases: String,
     /// Orders that are new or have new commits.
     pub(crate) scheduled: Vec<(Order, Why)>,
     /// Packages that come onto the deletion list.
@@ -116,10 +119,19 @@ pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present
             .filter_map(|(_, deletion)| deletion.clone())
             .collect(),
         deletion_list: deletions.into_keys().collect(),
+        releases: releases(gathered, &list),
         list,
         blocked,
         plan,
     }
+}
+
+/// An order that has not got new commits has the same files at the newest ones.
+fn releases(gathered: &Gathered, list: &BuildList) -> String {
+    release::listing(list.orders().filter_map(|order| {
+        let info = gathered.infos.get(&order.pkgbase)?.as_ref().ok()?;
+        Some((order, Release::of(info)))
+    }))
 }
 
 /// The packages that lists exclude, with the entry of the list.

@@ -227,3 +227,17 @@ fn deleting_caches_and_derived_files_costs_time_only() {
         .collect();
     assert_eq!(after, before);
 }
+
+#[test]
+fn what_is_derived_is_what_is_on_disk() {
+    let scenario = Scenario::of(&[("core/foo", ""), ("core/x", "make:foo")]);
+    scenario.commit();
+    scenario.ends(0, &[]);
+    let derived = |option: &[&str]| {
+        let program = scenario.tool(env!("CARGO_BIN_EXE_derive-build-graph"), option);
+        format!("{}\n", program.run().unwrap().text())
+    };
+    assert_eq!(derived(&[]), scenario.read("build-graph"));
+    assert_eq!(derived(&["--releases"]), scenario.read("metadata/releases"));
+    assert_eq!(scenario.read("metadata/releases").lines().count(), 2);
+}

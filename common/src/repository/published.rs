@@ -46,7 +46,7 @@ pub(super) fn of_packages(
     if let Some(text) = atomic::read_text(cache)?
         && let Some(names) = text.strip_prefix(&heading.text)
     {
-        return Ok(select(names.lines(), packages));
+        return Ok(select(crate::lines::lines(names), packages));
     }
     let names = list(places)?;
     let is_settled = SystemTime::now()

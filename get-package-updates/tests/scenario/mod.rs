@@ -179,12 +179,13 @@ impl Scenario {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        self.tool(env!("CARGO_BIN_EXE_get-package-updates"), arguments)
+    }
+
+    pub(crate) fn tool(&self, program: &str, arguments: &[&str]) -> Command {
         let conf = self.port.directory.path().join("portsmith.conf");
         common::atomic::write(&conf, self.conf.as_bytes()).unwrap();
-        Command::new(env!("CARGO_BIN_EXE_get-package-updates"))
-            .arg("--config")
-            .arg(conf)
-            .args(arguments)
+        Command::new(program).arg("--config").arg(conf).args(arguments)
     }
 
     /// Runs the tool, which has to end with this code; its standard output and error.
