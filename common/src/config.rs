@@ -33,6 +33,7 @@ const KEYS: &[&str] = &[
     "gnupg_home",
     "grace_seconds",
     "kept_generations",
+    "kept_versions",
     "keyring",
     "lease_seconds",
     "limit_disk_mib",

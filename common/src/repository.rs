@@ -36,6 +36,7 @@ mod signing;
 mod stock;
 mod superseded;
 mod transaction;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -143,6 +144,7 @@ pub struct Repositories {
     publish_command: Vec<String>,
     grace_seconds: u64,
     kept_generations: u64,
+    kept_versions: u64,
 }
 
 impl Repositories {
@@ -169,6 +171,7 @@ impl Repositories {
             publish_command: config.words("publish_command").map(str::to_owned).collect(),
             grace_seconds: config.number("grace_seconds", 86400)?,
             kept_generations: config.number("kept_generations", 10)?,
+            kept_versions: config.number("kept_versions", 1)?,
         })
     }
 

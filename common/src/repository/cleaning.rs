@@ -3,6 +3,9 @@
 //! A link goes `grace_seconds` after the flip that took its name out of the database, so that pacman can fetch what an
 //! older database named; a pool file goes when no link and no kept generation names it. Generations are kept for as long
 //! as the transactions that they are needed to take back: the last `kept_generations`. Called by a timer's tool.
+//!
+//! With `kept_versions` above 1 the newest versions of each package that a database still names stay in its directory,
+//! where pacman -U finds them ([`super::versions`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +14,7 @@ use std::path::Path;
 
 use super::directory::{Directory, Kind};
 use super::segments::{Segment, Volume};
-use super::{Repositories, RepositoryError, database};
+use super::{Repositories, RepositoryError, database, versions};
 use crate::atomic::{self, FileError};
 use crate::names::FileName;
 
@@ -63,14 +66,16 @@ impl Repositories {
             None => return Ok(0),
         };
         let mut removed = 0;
-        for name in directory.files()? {
+        let files = directory.files()?;
+        let kept = versions::newest_besides(&named, &files, self.kept_versions.saturating_sub(1));
+        for name in files {
             let package: FileName = name.as_str().trim_end_matches(".sig").parse()?;
             if named.contains(&package) {
                 continue;
             }
             // What a killed tool or repo-remove left has been noticed only now.
             let since = *leaving.entry(package).or_insert(now);
-            if since + self.grace_seconds <= now {
+            if since + self.grace_seconds <= now && !kept.contains(name.as_str().trim_end_matches(".sig")) {
                 atomic::remove(&directory.path.join(&name))?;
                 removed += 1;
             }
