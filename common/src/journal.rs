@@ -45,10 +45,16 @@ pub enum Event {
     Stable,
     /// A package came onto the deletion list.
     Deleted,
+    /// An order was blocked by hand; the detail says why.
+    Blocked,
+    /// An order was unblocked by hand.
+    Unblocked,
+    /// Packages are approved no more.
+    Faulty,
 }
 
 impl Event {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Scheduled,
         Self::Assigned,
         Self::Failed,
@@ -58,6 +64,9 @@ impl Event {
         Self::Tested,
         Self::Stable,
         Self::Deleted,
+        Self::Blocked,
+        Self::Unblocked,
+        Self::Faulty,
     ];
 
     /// The word in the file.
@@ -73,6 +82,9 @@ impl Event {
             Self::Tested => "tested",
             Self::Stable => "stable",
             Self::Deleted => "deleted",
+            Self::Blocked => "blocked",
+            Self::Unblocked => "unblocked",
+            Self::Faulty => "faulty",
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod alpm;
 pub mod archive;
 pub mod assignment;
 pub mod atomic;
+pub mod bug_list;
 pub mod build_command;
 pub mod build_graph;
 pub mod build_list;

@@ -10,7 +10,6 @@
 mod ages;
 mod ahead;
 mod approval;
-mod bugs;
 mod candidate;
 mod cli;
 mod decision;
@@ -27,6 +26,7 @@ use std::io::{Read, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use common::bug_list;
 use common::build_list::{BuildList, Order};
 use common::cli::Messages;
 use common::clock::Now;
@@ -163,7 +163,7 @@ impl Master<'_> {
         if self.work_dir.states().with(State::Testing)?.is_empty() {
             return Ok(Ok(std::collections::BTreeSet::new()));
         }
-        Ok(bugs::reported(self.config).map_err(|error| {
+        Ok(bug_list::reported(self.config).map_err(|error| {
             let reason = format!("{error:#}");
             self.messages
                 .error(format_args!("nothing is approved by age: {reason}"));

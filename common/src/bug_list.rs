@@ -7,26 +7,48 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use common::config::Config;
-use common::process::Command;
+use thiserror::Error;
+
+use crate::atomic::{self, FileError};
+use crate::config::Config;
+use crate::process::{Command, ProcessError};
 
 /// The category that concerns packages in testing.
 const CATEGORY: &str = "Packages: Testing";
 
-/// Names in brackets of all open bugs of the category; empty when no list is configured.
-pub(crate) fn reported(config: &Config) -> anyhow::Result<BTreeSet<String>> {
+/// The bug list cannot be had.
+#[derive(Debug, Error)]
+pub enum BugListError {
+    /// The file cannot be read.
+    #[error("the bug list: {0}")]
+    File(#[from] FileError),
+    /// The file is not there.
+    #[error("there is no bug list {0}")]
+    Missing(String),
+    /// The list cannot be fetched.
+    #[error("the bug list cannot be fetched: {0}")]
+    Fetch(#[from] ProcessError),
+    /// It is none: an error page is no list without bugs.
+    #[error("the bug list {0} cannot be understood: it has no header")]
+    Header(String),
+}
+
+/// Names in brackets of all open bugs of the category; empty when no list is configured. Fetching may take 90 seconds:
+/// not for where locks are held.
+///
+/// # Errors
+/// The list cannot be read or fetched, or is none: nobody knows then which packages have bugs.
+pub fn reported(config: &Config) -> Result<BTreeSet<String>, BugListError> {
     let Some(place) = config.text("bug_list_url") else {
         return Ok(BTreeSet::new());
     };
-    let text = fetch(place).with_context(|| format!("the bug list {place} cannot be read"))?;
-    parse(&text).with_context(|| format!("the bug list {place} cannot be understood"))
+    parse(&fetch(place)?).ok_or_else(|| BugListError::Header(place.to_owned()))
 }
 
-fn fetch(place: &str) -> anyhow::Result<String> {
-    let path = place.strip_prefix("file://").unwrap_or(place);
-    if Path::new(path).is_absolute() {
-        return Ok(std::fs::read_to_string(path)?);
+fn fetch(place: &str) -> Result<String, BugListError> {
+    let path = Path::new(place.strip_prefix("file://").unwrap_or(place));
+    if path.is_absolute() {
+        return atomic::read_text(path)?.ok_or_else(|| BugListError::Missing(place.to_owned()));
     }
     let finished = Command::new("curl")
         .args([
@@ -44,10 +66,10 @@ fn fetch(place: &str) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
 }
 
-fn parse(text: &str) -> anyhow::Result<BTreeSet<String>> {
+/// The names in a list; `None` without a header.
+fn parse(text: &str) -> Option<BTreeSet<String>> {
     let mut rows = rows(text).into_iter();
-    // An error page is no list without bugs.
-    anyhow::ensure!(rows.next().is_some_and(|header| header.len() >= 5), "it has no header");
+    rows.next().filter(|header| header.len() >= 5)?;
     let mut names = BTreeSet::new();
     for row in rows {
         if let [_, category, _, _, summary, ..] = &row[..]
@@ -65,7 +87,7 @@ fn parse(text: &str) -> anyhow::Result<BTreeSet<String>> {
             }
         }
     }
-    Ok(names)
+    Some(names)
 }
 
 /// Rows of CSV: fields in quotes may hold commas and newlines, a doubled quote is one.
@@ -116,8 +138,8 @@ mod tests {
 
     #[test]
     fn a_page_that_is_no_list_is_an_error_and_not_a_list_without_bugs() {
-        assert!(parse("").is_err());
-        assert!(parse("<html>moved</html>\n").is_err());
+        assert!(parse("").is_none());
+        assert!(parse("<html>moved</html>\n").is_none());
         assert!(parse("id,category,type,severity,summary\n").unwrap().is_empty());
     }
 }
