@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use common::build_command::BuildArgs;
 use common::cli::CommonArgs;
-use common::names::{Arch, Repository};
+use common::names::{Arch, PkgName};
 
 /// Build one package in a clean chroot, without root.
 #[derive(Debug, Parser)]
@@ -48,49 +49,80 @@ pub(crate) struct ChrootArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
     /// Make the root that working copies start from, where it is missing or broken
-    Create,
+    Create(CreateArgs),
     /// Make the root anew when a package of it has a newer version
     Update,
     /// Build the package in the working directory
     #[command(
         long_about = "Build the package in the working directory.\n\nThe package files are put into $PKGDEST or the \
                       working directory and listed on standard output, one name a line.\n\n\
-                      Example: archbuild build -c -- --skippgpcheck"
+                      Example: archbuild build -c --keep failure -- --skippgpcheck"
     )]
-    Build(BuildArgs),
+    Build(BuildCommand),
     /// Run a command in a working copy that is thrown away
     #[command(
         long_about = "Run a command in a working copy that is thrown away.\n\nExample: archbuild run -- gcc --version"
     )]
     Run(RunArgs),
-    /// Remove what killed builds left behind
+    /// Go back into a working copy that `build --keep` left
+    #[command(
+        long_about = "Go back into a working copy that `build --keep` left: the youngest, or the one that is named. It \
+                      stays kept.\n\nExample: archbuild shell copy-x1Yz -- make -C src/zlib-1.3 check"
+    )]
+    Shell(ShellArgs),
+    /// List roots, working copies and caches
+    List(ListArgs),
+    /// Remove what killed builds left behind, and more if it is said
+    #[command(
+        long_about = "Remove what killed builds left behind, replaced roots, and kept copies that are named.\n\n\
+                      Example: archbuild clean --package zlib copy-x1Yz"
+    )]
     Clean(CleanArgs),
     /// The part that runs in the user namespace
     #[command(hide = true)]
     Inside,
 }
 
+/// Options of `create`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// Take in this chroot, made by other means, in place of the present root
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
+}
+
 /// Options of `build`.
 #[derive(Debug, Args)]
-pub(crate) struct BuildArgs {
-    /// Bring the root up to date first, and fetch all sources again
-    #[arg(short, long)]
-    pub(crate) clean: bool,
-    /// Leave out check() and its dependencies
+pub(crate) struct BuildCommand {
+    /// Options of every build command.
+    #[command(flatten)]
+    pub(crate) build: BuildArgs,
+    /// Build the package in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) local: Option<PathBuf>,
+    /// Build although the PKGBUILD does not name the architecture
+    #[arg(short = 'A', long)]
+    pub(crate) ignorearch: bool,
+    /// Make debug packages, too
     #[arg(long)]
-    pub(crate) nocheck: bool,
-    /// Install this package file before building
-    #[arg(short = 'I', long = "install", value_name = "PACKAGE")]
-    pub(crate) install: Vec<PathBuf>,
-    /// Use this repository, too, before all others; its packages need no signature
-    #[arg(short, long = "repo", value_name = "NAME=URL", value_parser = parse_repository)]
-    pub(crate) repositories: Vec<(Repository, String)>,
-    /// End the build after so many seconds
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) time_limit: Option<u64>,
-    /// Arguments for makepkg
-    #[arg(last = true, value_name = "MAKEPKG ARGUMENT")]
-    pub(crate) makepkg: Vec<OsString>,
+    pub(crate) debug: bool,
+    /// Build twice, and fail when the packages differ
+    #[arg(long)]
+    pub(crate) reproducible: bool,
+    /// More places of the host.
+    #[command(flatten)]
+    pub(crate) binds: BindArgs,
+}
+
+/// Places of the host that are seen in the working copy.
+#[derive(Debug, Args)]
+pub(crate) struct BindArgs {
+    /// Show this place of the host, for reading
+    #[arg(long, value_name = "FROM[:TO]")]
+    pub(crate) bind: Vec<OsString>,
+    /// Show this place of the host, for writing as far as the build account may
+    #[arg(long, value_name = "FROM[:TO]")]
+    pub(crate) bind_rw: Vec<OsString>,
 }
 
 /// Options of `run`.
@@ -99,24 +131,55 @@ pub(crate) struct RunArgs {
     /// Let the command use the network
     #[arg(long)]
     pub(crate) network: bool,
+    /// More places of the host.
+    #[command(flatten)]
+    pub(crate) binds: BindArgs,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }
 
+/// Options of `shell`.
+#[derive(Debug, Args)]
+pub(crate) struct ShellArgs {
+    /// The kept working copy; the youngest without it
+    #[arg(value_name = "COPY")]
+    pub(crate) copy: Option<String>,
+    /// Be root in it instead of the build user
+    #[arg(long)]
+    pub(crate) root: bool,
+    /// Let it use the network
+    #[arg(long)]
+    pub(crate) network: bool,
+    /// More places of the host.
+    #[command(flatten)]
+    pub(crate) binds: BindArgs,
+    /// A command and its arguments instead of an interactive shell
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Options of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Options of `clean`.
 #[derive(Debug, Args)]
 pub(crate) struct CleanArgs {
+    /// Remove these kept working copies
+    #[arg(value_name = "COPY")]
+    pub(crate) copies: Vec<String>,
+    /// Remove all kept working copies
+    #[arg(long)]
+    pub(crate) kept: bool,
     /// Remove the root and all caches, too
     #[arg(long)]
     pub(crate) all: bool,
-}
-
-fn parse_repository(text: &str) -> Result<(Repository, String), String> {
-    let (name, url) = text.split_once('=').ok_or("it has to be NAME=URL")?;
-    let name = name.parse::<Repository>().map_err(|error| error.to_string())?;
-    if url.is_empty() || url.chars().any(|c| c.is_control()) {
-        return Err("the URL is empty or has control characters".to_owned());
-    }
-    Ok((name, url.to_owned()))
+    /// Take all files of this package out of the package cache
+    #[arg(long = "package", value_name = "PKGNAME")]
+    pub(crate) packages: Vec<PkgName>,
 }

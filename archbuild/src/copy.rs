@@ -1,19 +1,24 @@
-//! Working copies: an overlay over one generation of the root, and the directories of one run.
+//! Working copies: an overlay over one generation of the root and perhaps a layer of dependencies, and the directories of
+//! one run.
 //!
-//! Invariant: a copy's lock is held by the process that uses it and by nobody else; a copy whose lock is free is left
-//! from a killed process. The mount is private to the namespace, so it ends with the processes.
+//! Invariant: a copy's lock is held by the process that uses it and by nobody else; a copy whose lock is free was kept
+//! ([`Kept`]) or is left from a killed process. The mount is private to the namespace, so it ends with the processes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use common::lock::{Lock, LockError, Mode, Patience};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use crate::kept::Kept;
+use crate::layers::Layer;
 use crate::layout::{Layout, remove_tree};
 use crate::roots::Generation;
 
+/// Beginning of the name of a copy.
+const COPY: &str = "copy-";
 /// Beginning of the name of a copy that is being removed.
 const GONE: &str = ".gone-";
 /// How long somebody else may take for making a directory or looking through a few.
@@ -23,8 +28,28 @@ const PATIENCE: Patience = Patience::Bounded(Duration::from_secs(60));
 #[derive(Debug)]
 pub(crate) struct WorkingCopy {
     directory: PathBuf,
-    generation: Option<Generation>,
+    below: Option<Below>,
+    is_kept: bool,
     _lock: Lock,
+}
+
+/// What a copy is laid over.
+#[derive(Debug)]
+pub(crate) struct Below {
+    /// The root.
+    pub(crate) generation: Generation,
+    /// Installed dependencies.
+    pub(crate) layer: Option<Layer>,
+}
+
+impl Below {
+    /// A root and nothing else.
+    pub(crate) const fn root(generation: Generation) -> Self {
+        Self {
+            generation,
+            layer: None,
+        }
+    }
 }
 
 impl WorkingCopy {
@@ -32,16 +57,50 @@ impl WorkingCopy {
     pub(crate) fn reserve(layout: &Layout) -> Result<Self> {
         let _making = Lock::acquire(&layout.copies_lock(), Mode::Exclusive, PATIENCE)?;
         let directory = tempfile::Builder::new()
-            .prefix("copy-")
+            .prefix(COPY)
             .tempdir_in(layout.copies())
             .context("cannot make a working copy")?
             .keep();
         let lock = Lock::acquire(&directory.join("lock"), Mode::Exclusive, Patience::Never)?;
         Ok(Self {
             directory,
-            generation: None,
+            below: None,
+            is_kept: false,
             _lock: lock,
         })
+    }
+
+    /// Goes back into a copy that was kept: the named one, or the youngest. It stays kept.
+    pub(crate) fn reopen(layout: &Layout, name: Option<&str>) -> Result<Self> {
+        let _looking = Lock::acquire(&layout.copies_lock(), Mode::Exclusive, PATIENCE)?;
+        let mut found: Vec<(u64, PathBuf)> = kept(layout)?
+            .into_iter()
+            .filter(|(path, _)| name.is_none_or(|name| path.ends_with(name)))
+            .map(|(path, kept)| (kept.since, path))
+            .collect();
+        found.sort();
+        let Some((_, directory)) = found.pop() else {
+            match name {
+                Some(name) => bail!("there is no kept working copy {name}: `archbuild list` names those that are"),
+                None => bail!("no working copy was kept: `archbuild build --keep failure` keeps one"),
+            }
+        };
+        let lock = Lock::acquire(&directory.join("lock"), Mode::Exclusive, Patience::Never)
+            .context("the working copy is in use")?;
+        let kept = Kept::read(&directory).context("the working copy was removed just now")?;
+        let generation = Generation::borrow(layout, &kept.generation)?;
+        let layer = match &kept.layer {
+            Some(id) => Some(Layer::borrow(layout, id)?.context("the layer of the working copy is gone")?),
+            None => None,
+        };
+        let mut copy = Self {
+            directory,
+            below: None,
+            is_kept: true,
+            _lock: lock,
+        };
+        copy.mount_again(Below { generation, layer })?;
+        Ok(copy)
     }
 
     /// A directory of the run, made where it is missing.
@@ -56,18 +115,38 @@ impl WorkingCopy {
         &self.directory
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> String {
+        file_name(&self.directory)
+    }
+
     /// The copy's file tree.
     pub(crate) fn root(&self) -> PathBuf {
         self.directory.join("root")
     }
 
-    /// Lays a fresh copy over a generation; what an earlier one held is gone.
-    pub(crate) fn mount(&mut self, generation: Generation) -> Result<()> {
+    /// What the copy is laid over.
+    pub(crate) fn below(&self) -> Option<&Below> {
+        self.below.as_ref()
+    }
+
+    /// Lays a fresh copy over a root and perhaps a layer; what an earlier one held is gone.
+    pub(crate) fn mount(&mut self, below: Below) -> Result<()> {
         self.unmount()?;
+        for part in ["upper", "work"] {
+            remove_tree(&self.directory.join(part))?;
+        }
+        self.mount_again(below)
+    }
+
+    /// Lays the copy over something with the changes that it has.
+    pub(crate) fn mount_again(&mut self, below: Below) -> Result<()> {
         let (upper, work, root) = (self.part("upper")?, self.part("work")?, self.part("root")?);
+        let layer = below.layer.as_ref().map(|layer| format!("{}:", layer.tree().display()));
         let options = format!(
-            "userxattr,lowerdir={},upperdir={},workdir={}",
-            generation.root().display(),
+            "userxattr,lowerdir={}{},upperdir={},workdir={}",
+            layer.unwrap_or_default(),
+            below.generation.root().display(),
             upper.display(),
             work.display()
         );
@@ -79,16 +158,28 @@ impl WorkingCopy {
             Some(options.as_str()),
         )
         .with_context(|| format!("cannot mount an overlay in {}", self.directory.display()))?;
-        self.generation = Some(generation);
+        self.below = Some(below);
         Ok(())
     }
 
-    fn unmount(&mut self) -> Result<()> {
-        if self.generation.take().is_some() {
+    /// Takes the overlay away. Returns the directory with what was changed, and what it lay over.
+    pub(crate) fn take_changes(&mut self) -> Result<Option<(PathBuf, Below)>> {
+        let below = self.unmount()?;
+        Ok(below.map(|below| (self.directory.join("upper"), below)))
+    }
+
+    fn unmount(&mut self) -> Result<Option<Below>> {
+        let below = self.below.take();
+        if below.is_some() {
             umount2(&self.root(), MntFlags::MNT_DETACH).context("cannot unmount the working copy")?;
-            remove_tree(&self.directory.join("upper"))?;
-            remove_tree(&self.directory.join("work"))?;
         }
+        Ok(below)
+    }
+
+    /// Lets the copy stay when this run ends.
+    pub(crate) fn keep(&mut self, kept: &Kept) -> Result<()> {
+        kept.write(&self.directory)?;
+        self.is_kept = true;
         Ok(())
     }
 }
@@ -96,34 +187,83 @@ impl WorkingCopy {
 impl Drop for WorkingCopy {
     fn drop(&mut self) {
         // What is left over is for the next `archbuild clean`.
-        if self.unmount().is_ok() {
+        if self.unmount().is_ok() && !self.is_kept {
             drop(remove_tree(&self.directory));
         }
     }
 }
 
+/// Which copies to remove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which<'a> {
+    /// Those of killed runs.
+    Remains,
+    /// These kept ones.
+    Named(&'a [String]),
+    /// All, kept ones, too.
+    All,
+}
+
+impl Which<'_> {
+    fn has(self, path: &Path) -> bool {
+        match self {
+            Self::Remains => Kept::read(path).is_none(),
+            Self::Named(names) => names.iter().any(|name| path.ends_with(name)),
+            Self::All => true,
+        }
+    }
+}
+
 /// Removes the copies that nobody uses.
-pub(crate) fn sweep(layout: &Layout) -> Result<()> {
+pub(crate) fn sweep(layout: &Layout, which: Which<'_>) -> Result<()> {
     let mut gone = Vec::new();
     {
         let _looking = Lock::acquire(&layout.copies_lock(), Mode::Exclusive, PATIENCE)?;
         for entry in fs::read_dir(layout.copies())? {
             let path = entry?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = file_name(&path);
             if name.starts_with(GONE) {
                 gone.push(path);
                 continue;
             }
             match Lock::acquire(&path.join("lock"), Mode::Exclusive, Patience::Never) {
                 Err(LockError::Busy { .. }) => {}
-                // Nobody can use a copy that cannot be locked.
-                Ok(_) | Err(LockError::Io { .. }) => {
+                // A copy is kept before it is let go of, so this is looked at under its lock. Nobody can use a copy that
+                // cannot be locked.
+                Ok(_) | Err(LockError::Io { .. }) if which.has(&path) => {
                     let away = path.with_file_name(format!("{GONE}{name}"));
                     fs::rename(&path, &away).with_context(|| format!("cannot rename {}", path.display()))?;
                     gone.push(away);
                 }
+                Ok(_) | Err(LockError::Io { .. }) => {}
             }
         }
     }
     gone.iter().try_for_each(|path| remove_tree(path))
+}
+
+/// The copies that were kept.
+pub(crate) fn kept(layout: &Layout) -> Result<Vec<(PathBuf, Kept)>> {
+    let all = all(layout)?.into_iter();
+    Ok(all
+        .filter_map(|path| Some((path.clone(), Kept::read(&path)?)))
+        .collect())
+}
+
+/// All copies, in use or not.
+pub(crate) fn all(layout: &Layout) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(layout.copies())? {
+        let path = entry?.path();
+        if file_name(&path).starts_with(COPY) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// The last part of a path, as text.
+pub(crate) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -8,58 +8,54 @@ use std::io::{BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
+use common::build_command::Outcome;
 use common::cli::{CommonArgs, Messages};
 use common::interrupt::Interrupt;
-use common::process::Output;
 use nix::unistd::getuid;
 
-use crate::copy::{self, WorkingCopy};
-use crate::layout::{Layout, remove_tree};
-use crate::outcome::Class;
-use crate::request::{Extent, Request, RunTask, Task};
-use crate::roots;
-use crate::sandbox::{Network, Sandbox, Sources, User};
+use crate::copy::WorkingCopy;
+use crate::layout::Layout;
+use crate::request::{Place, Request, Task};
 use crate::session::Session;
-use crate::{build, payload};
+use crate::{build, clean, command, list, outcome, payload};
 
-/// Runs the part inside. The exit code is a [`Class`], shifted.
+/// Runs the part inside. The exit code is that of an [`Outcome`], shifted.
 pub(crate) fn main(stdin: &mut dyn Read, answer: &mut dyn Write) -> ExitCode {
     let mut input = BufReader::new(stdin);
     let request = match Request::receive(&mut input) {
         Ok(request) => request,
         Err(error) => {
-            let nothing = CommonArgs {
-                config: None,
-                verbose: 0,
-                quiet: false,
-            };
-            Messages::new("archbuild", &nothing).error(format_args!("{error:#}"));
-            return Class::Chroot.code_inside().into();
+            messages(0, false).error(format_args!("{error:#}"));
+            return outcome::code_inside(Outcome::Machine).into();
         }
     };
-    let options = CommonArgs {
-        config: None,
-        verbose: request.verbose,
-        quiet: request.quiet,
-    };
-    let messages = Messages::new("archbuild", &options);
+    let messages = messages(request.verbose, request.quiet);
     let interrupt = match Interrupt::on_signals() {
         Ok(interrupt) => interrupt,
         Err(error) => {
             messages.error(format_args!("cannot handle signals: {error}"));
-            return Class::Chroot.code_inside().into();
+            return outcome::code_inside(Outcome::Machine).into();
         }
     };
-    let class = match run(&request, &mut input, &interrupt, messages, answer) {
-        Ok(()) => Class::Done,
-        Err(_) if interrupt.is_raised() => Class::Interrupted,
+    let outcome = match run(&request, &mut input, &interrupt, messages, answer) {
+        Ok(()) => Outcome::Built,
+        Err(_) if interrupt.is_raised() => Outcome::Interrupted,
         Err(error) => {
             messages.error(format_args!("{error:#}"));
-            Class::of(&error)
+            outcome::of(&error)
         }
     };
-    class.code_inside().into()
+    outcome::code_inside(outcome).into()
+}
+
+fn messages(verbose: u8, quiet: bool) -> Messages {
+    let options = CommonArgs {
+        config: None,
+        verbose,
+        quiet,
+    };
+    Messages::new("archbuild", &options)
 }
 
 fn run(
@@ -73,28 +69,37 @@ fn run(
         bail!("archbuild inside is not root of a user namespace (this sub-command is not for people)");
     }
     let layout = Layout::open(&request.directory)?;
-    if let Task::Clean(extent) = request.task {
-        return clean(&layout, extent, interrupt, messages);
+    let Some(parts) = request.task.parts() else {
+        return match &request.task {
+            Task::List(form) => list::list(&layout, *form, answer),
+            Task::Clean(task) => clean::clean(&layout, task, interrupt, messages),
+            _ => bail!("the request does not say what the chroot is made from"),
+        };
+    };
+    let copy = match &request.task {
+        Task::Run(_, task) => match &task.place {
+            Place::Fresh => WorkingCopy::reserve(&layout)?,
+            Place::Kept(name) => WorkingCopy::reopen(&layout, name.as_deref())?,
+        },
+        _ => WorkingCopy::reserve(&layout)?,
+    };
+    payload::receive(&mut *input, copy.directory()).context("cannot take in the files of the request")?;
+    if let Task::TakeIn(_) = request.task {
+        let session = Session::new(&layout, copy, parts, interrupt, messages)?;
+        return session.replace_root(|root| payload::receive_root(input, root));
     }
-    let parts = request
-        .task
-        .parts()
-        .context("the request does not say what the chroot is made from")?;
-    let copy = WorkingCopy::reserve(&layout)?;
-    payload::receive(input, copy.directory()).context("cannot take in the files of the request")?;
     end_with_caller(interrupt)?;
     let mut session = Session::new(&layout, copy, parts, interrupt, messages)?;
     match &request.task {
-        Task::Create(_) => session.ensure_root().map(drop),
         Task::Update(_) => {
             if !session.update_root()? {
                 messages.note("the root is up to date");
             }
             Ok(())
         }
-        Task::Build(_, task) => build::run(&mut session, task, request.arch.as_str(), answer),
-        Task::Run(_, task) => run_command(&mut session, task),
-        Task::Clean(_) => Ok(()),
+        Task::Build(_, task) => build::run(&mut session, request, task, answer),
+        Task::Run(_, task) => command::run(&mut session, task),
+        _ => session.ensure_root().map(drop),
     }
 }
 
@@ -122,40 +127,6 @@ fn end_with_caller(interrupt: &Interrupt) -> Result<()> {
         interrupt.raise();
     });
     Ok(())
-}
-
-fn run_command(session: &mut Session, task: &RunTask) -> Result<()> {
-    let sandbox = Sandbox::new(session, &[])?;
-    session.mount_copy(&sandbox)?;
-    session.configure()?;
-    let network = if task.network { Network::Host } else { Network::None };
-    let command = sandbox
-        .command(User::Root, network, Sources::ReadOnly, &task.command)
-        .output(Output::Inherit);
-    let ended = command.wait().map_err(|error| anyhow!("{}", error.cause))?;
-    if !ended.status.success() {
-        let code = ended.status.code().unwrap_or(1);
-        let name = task.command.first().map(|name| name.to_string_lossy().into_owned());
-        return Err(anyhow!("{}: exit code {code}", name.unwrap_or_default())).context(Class::Failed);
-    }
-    Ok(())
-}
-
-fn clean(layout: &Layout, extent: Extent, interrupt: &Interrupt, messages: Messages) -> Result<()> {
-    copy::sweep(layout)?;
-    if extent == Extent::Copies {
-        return Ok(());
-    }
-    // A root in the making is swept by the one who makes it.
-    let right = roots::lock(layout, interrupt, || {
-        messages.note("waiting for another archbuild that makes the root");
-    })?;
-    if extent == Extent::Everything {
-        common::atomic::remove(&layout.root_link())?;
-        remove_tree(&layout.cache())?;
-        remove_tree(&layout.sources())?;
-    }
-    roots::sweep(layout, &right)
 }
 
 #[cfg(test)]

@@ -5,13 +5,16 @@
 //! .roots/N/               one generation: root/, format (written last), lock (shared while a copy uses it)
 //! .roots/.new-*           a generation in the making
 //! copies/copy-*/          a working copy and all that belongs to one run; lock is held as long as it is in use
+//! layers/                 dependencies that were installed before, see `crate::layers`
+//! databases/              sync databases, see `crate::databases`
 //! cache/                  downloaded packages
 //! sources/PKGBASE/        downloaded sources, .PKGBASE.lock beside it
 //! .lock                   held while a root is made
 //! .copies.lock            held for the moment in which a copy is made or found to be nobody's
+//! .layers.lock            held for the moment in which layers are added or removed
 //! ```
 //!
-//! Lock order: `.lock`, `.copies.lock`, then those of generations and copies. Others must not look in: the directory
+//! Lock order: `.lock`, `.copies.lock`, `.layers.lock`, then those of generations, layers and copies. Others must not look in: the directory
 //! has mode 0700, since a root holds programs with the setuid bit that belong to the account.
 
 use std::fs;
@@ -37,7 +40,7 @@ impl Layout {
         }
         fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).with_context(making)?;
         let layout = Self(directory.to_owned());
-        for part in [layout.roots(), layout.copies(), layout.cache()] {
+        for part in [layout.roots(), layout.copies(), layout.layers(), layout.cache()] {
             fs::create_dir_all(&part).with_context(making)?;
         }
         Ok(layout)
@@ -59,6 +62,14 @@ impl Layout {
         self.0.join("copies")
     }
 
+    pub(crate) fn layers(&self) -> PathBuf {
+        self.0.join("layers")
+    }
+
+    pub(crate) fn databases(&self) -> PathBuf {
+        self.0.join("databases")
+    }
+
     pub(crate) fn cache(&self) -> PathBuf {
         self.0.join("cache")
     }
@@ -69,6 +80,10 @@ impl Layout {
 
     pub(crate) fn root_lock(&self) -> PathBuf {
         self.0.join(".lock")
+    }
+
+    pub(crate) fn layers_lock(&self) -> PathBuf {
+        self.0.join(".layers.lock")
     }
 
     pub(crate) fn copies_lock(&self) -> PathBuf {

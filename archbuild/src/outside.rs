@@ -12,15 +12,16 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use anyhow::{Context, Result, bail};
+use common::build_command::{Outcome, Record};
 use common::cli::{CommonArgs, Messages};
 use common::interrupt::Interrupt;
 use common::names::FileName;
 use common::process::{Cause, Command, Input, Output};
 
-use crate::outcome::Class;
-use crate::payload::Payload;
+use crate::outcome;
+use crate::payload::{self, Payload};
 use crate::products;
-use crate::request::{Extent, Request, Task};
+use crate::request::{CleanTask, Extent, Request, Task};
 use crate::settings::Settings;
 
 /// This process and what it was told.
@@ -45,22 +46,28 @@ enum Answer<'a> {
     Inherit,
 }
 
+/// As [`End`], without an outcome when the inside gave no answer.
+type MaybeEnd = (Option<Outcome>, Vec<FileName>, Option<Record>);
+
+/// How a run ended, the packages that were put into place, and what the inside says about a build.
+pub(crate) type End = (Outcome, Vec<FileName>, Option<Record>);
+
 impl Outside<'_> {
     /// Does a task that returns no packages.
-    pub(crate) fn run(&self, task: Task, payload: &Payload) -> Result<Class> {
+    pub(crate) fn run(&self, task: Task, payload: &Payload) -> Result<Outcome> {
         Ok(self.carry_out(task, payload, &Answer::Inherit)?.0)
     }
 
     /// Builds, and puts the packages into `destination` when all went well.
-    pub(crate) fn build(&self, task: Task, payload: &Payload, destination: &Path) -> Result<(Class, Vec<FileName>)> {
+    pub(crate) fn build(&self, task: Task, payload: &Payload, destination: &Path) -> Result<End> {
         self.carry_out(task, payload, &Answer::Packages(destination))
     }
 
-    fn carry_out(&self, task: Task, payload: &Payload, answer: &Answer) -> Result<(Class, Vec<FileName>)> {
+    fn carry_out(&self, task: Task, payload: &Payload, answer: &Answer) -> Result<End> {
         self.check_program()?;
         self.make_chroot_dir()?;
         let result = self.start_inside(task, payload, answer);
-        let is_orderly = matches!(&result, Ok((Some(class), _)) if *class != Class::Interrupted);
+        let is_orderly = matches!(&result, Ok((Some(outcome), ..)) if *outcome != Outcome::Interrupted);
         if !is_orderly {
             // It may have been killed, and have left a copy.
             let cleaning = Self {
@@ -68,7 +75,7 @@ impl Outside<'_> {
                 interrupt: Interrupt::new(),
                 ..*self
             };
-            let clean = cleaning.start_inside(Task::Clean(Extent::Copies), &Payload::default(), &Answer::Inherit);
+            let clean = cleaning.start_inside(Task::Clean(remains()), &Payload::default(), &Answer::Inherit);
             if let Err(error) = clean {
                 self.messages.error(format_args!(
                     "a working copy may be left, `archbuild clean` removes it: {error:#}"
@@ -76,10 +83,10 @@ impl Outside<'_> {
             }
         }
         match result {
-            Ok((Some(class), names)) => Ok((class, names)),
-            _ if self.interrupt.is_raised() => Ok((Class::Interrupted, Vec::new())),
+            Ok((Some(outcome), names, record)) => Ok((outcome, names, record)),
+            _ if self.interrupt.is_raised() => Ok((Outcome::Interrupted, Vec::new(), None)),
             Err(error) => Err(error),
-            Ok((None, _)) => {
+            Ok((None, ..)) => {
                 self.messages.hint(
                     "archbuild needs unshare of util-linux 2.38, newuidmap, and ranges in /etc/subuid and /etc/subgid",
                 );
@@ -89,7 +96,7 @@ impl Outside<'_> {
     }
 
     /// One process inside, from its start to its end.
-    fn start_inside(&self, task: Task, payload: &Payload, answer: &Answer) -> Result<(Option<Class>, Vec<FileName>)> {
+    fn start_inside(&self, task: Task, payload: &Payload, answer: &Answer) -> Result<MaybeEnd> {
         let (input, to_inside) = io::pipe()?;
         let (from_inside, output) = io::pipe()?;
         let child = self
@@ -114,6 +121,10 @@ impl Outside<'_> {
             let feeder = scope.spawn(move || {
                 let mut pipe = to_inside;
                 let sent = request.send(&mut pipe).and_then(|()| payload.send(&mut pipe));
+                let sent = sent.and_then(|()| match &payload.root {
+                    Some(root) => payload::send_root(root, File::from(OwnedFd::from(pipe.try_clone()?))),
+                    None => Ok(()),
+                });
                 if sent.is_ok() {
                     ended.recv().ok();
                 }
@@ -127,24 +138,38 @@ impl Outside<'_> {
             drop(end);
             let sent = feeder.join();
             let products = receiver.map(|thread| thread.join());
-            let class = match finished {
-                Ok(finished) => Class::from_inside(finished.status.code()),
-                Err(Cause::Interrupted) => Some(Class::Interrupted),
+            let outcome = match finished {
+                Ok(finished) => outcome::from_inside(finished.status.code()),
+                Err(Cause::Interrupted) => Some(Outcome::Interrupted),
                 Err(error) => return Err(error).context("waiting for the process in the user namespace"),
             };
             if let Ok(Err(error)) = sent
-                && class.is_none_or(|class| class == Class::Chroot)
+                && outcome.is_none_or(|outcome| outcome == Outcome::Machine)
                 && !is_broken_pipe(&error)
             {
                 return Err(error);
             }
-            let names = match (class, answer, products) {
-                (Some(Class::Done), Answer::Packages(directory), Some(Ok(products))) => products?.publish(directory)?,
-                // Whatever the inside says: it could not deliver because we could not take.
-                (Some(Class::Chroot), _, Some(Ok(Err(error)))) => return Err(error),
-                _ => Vec::new(),
+            let (Answer::Packages(directory), Some(Ok(received))) = (answer, products) else {
+                return Ok((outcome, Vec::new(), None));
             };
-            Ok((class, names))
+            match (outcome, received) {
+                // Whatever the inside says: it could not deliver because we could not take.
+                (Some(Outcome::Built | Outcome::Machine), Err(error)) => Err(error),
+                (_, Err(_)) => Ok((outcome, Vec::new(), None)),
+                (_, Ok(mut products)) => {
+                    let record = products.record.take();
+                    let outcome = record
+                        .as_ref()
+                        .map(|record| record.outcome)
+                        .filter(|said| Some(said.code()) == outcome.map(Outcome::code))
+                        .or(outcome);
+                    let names = match outcome {
+                        Some(Outcome::Built) => products.publish(directory)?,
+                        _ => Vec::new(),
+                    };
+                    Ok((outcome, names, record))
+                }
+            }
         })
     }
 
@@ -233,6 +258,15 @@ impl Outside<'_> {
             fs::remove_dir(&new)?;
         }
         if path.is_dir() { Ok(()) } else { made }
+    }
+}
+
+/// What a killed run may have left.
+const fn remains() -> CleanTask {
+    CleanTask {
+        extent: Extent::Copies,
+        copies: Vec::new(),
+        packages: Vec::new(),
     }
 }
 

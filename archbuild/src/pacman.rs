@@ -13,6 +13,7 @@ use common::interrupt::Interrupt;
 use common::process::{Cause, Command, Finished, Output};
 
 use crate::copy::WorkingCopy;
+use crate::databases::SYNC;
 use crate::layout::Layout;
 use crate::payload;
 use crate::request::Parts;
@@ -26,6 +27,9 @@ const HOST_PROGRAMS: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32
 #[derive(Debug)]
 pub(crate) struct Pacman {
     arguments: Vec<PathBuf>,
+    configuration: String,
+    databases: &'static str,
+    run_directory: PathBuf,
     common_cache: PathBuf,
     own_cache: PathBuf,
     interrupt: Interrupt,
@@ -55,9 +59,9 @@ impl Pacman {
         purpose: Purpose<'_>,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let (name, text, parts) = match purpose {
-            Purpose::Root(parts) => ("root.conf", &parts.root_conf, parts),
-            Purpose::Copy(parts) => ("copy.conf", &parts.copy_conf, parts),
+        let (name, databases, text, parts) = match purpose {
+            Purpose::Root(parts) => ("root.conf", "root.databases", &parts.root_conf, parts),
+            Purpose::Copy(parts) => ("copy.conf", "copy.databases", &parts.copy_conf, parts),
         };
         let conf = copy.directory().join(name);
         common::atomic::write(&conf, text.as_bytes())?;
@@ -98,16 +102,39 @@ impl Pacman {
         }
         Ok(Self {
             arguments,
+            configuration: text.clone(),
+            databases,
+            run_directory: copy.directory().to_owned(),
             common_cache: layout.cache(),
             own_cache,
             interrupt: interrupt.clone(),
         })
     }
 
+    /// The text of its pacman.conf.
+    pub(crate) fn configuration(&self) -> &str {
+        &self.configuration
+    }
+
+    /// The name below the run's directory under which it looks for databases.
+    pub(crate) const fn databases(&self) -> &'static str {
+        self.databases
+    }
+
     fn command(&self, root: &Path, cache: CommonCache) -> Command {
-        let mut command = Command::new("bwrap")
-            .args(&self.arguments)
-            .args(["--bind".as_ref(), root.as_os_str(), "/chroot".as_ref()])
+        let mut command =
+            Command::new("bwrap")
+                .args(&self.arguments)
+                .args(["--bind".as_ref(), root.as_os_str(), "/chroot".as_ref()]);
+        if root.starts_with(&self.run_directory) {
+            // A working copy: the databases of this run, over those of the root.
+            let databases = self.run_directory.join(self.databases);
+            command = command
+                .arg("--bind")
+                .arg(databases)
+                .arg(Path::new("/chroot").join(SYNC));
+        }
+        let mut command = command
             .args(["--dev", "/chroot/dev", "--proc", "/chroot/proc"])
             .args(["--perms", "1777", "--tmpfs", "/chroot/tmp", "--chdir", "/"])
             .args(["--unshare-pid", "--unshare-ipc", "--die-with-parent", "--new-session"])
@@ -145,20 +172,27 @@ impl Pacman {
         )
     }
 
-    /// Brings what is installed up to date.
-    pub(crate) fn upgrade(&self, root: &Path) -> Result<()> {
-        self.change(root, &["-Su"], &[])
-    }
-
     /// Installs the packages of a new root.
     pub(crate) fn install_root(&self, root: &Path, packages: &[&str]) -> Result<()> {
         let packages: Vec<String> = packages.iter().map(|name| (*name).to_owned()).collect();
         self.change(root, &["-S", "--needed"], &packages)
     }
 
-    /// Installs dependencies, which may be given with versions.
+    /// Brings what is installed up to date, and installs dependencies, which may be given with versions.
     pub(crate) fn install(&self, root: &Path, wanted: &[String]) -> Result<()> {
-        self.change(root, &["-S", "--needed", "--asdeps"], wanted)
+        self.change(root, &["-Su", "--needed", "--asdeps"], wanted)
+    }
+
+    /// What [`Pacman::install`] would install: `REPOSITORY NAME-VERSION` a line.
+    pub(crate) fn resolve(&self, root: &Path, wanted: &[String]) -> Result<Vec<String>> {
+        let command = self
+            .command(root, CommonCache::Used)
+            .args(["-Su", "--needed", "--print-format", "%r %n-%v", "--"])
+            .args(wanted);
+        let mut lines = query("pacman -Sup", command)?;
+        lines.retain(|line| line.split(' ').count() == 2);
+        lines.sort();
+        Ok(lines)
     }
 
     /// Installs the package files that came with the request.

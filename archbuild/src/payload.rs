@@ -9,6 +9,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use common::process::{Command, Output};
 use nix::fcntl::OFlag;
 use tar::{Builder, EntryType, Header};
 
@@ -33,6 +34,8 @@ pub(crate) struct Payload {
     pub(crate) keyring: Option<PathBuf>,
     /// Package files.
     pub(crate) install: Vec<PathBuf>,
+    /// A whole file tree, which follows all others.
+    pub(crate) root: Option<PathBuf>,
 }
 
 impl Payload {
@@ -122,11 +125,61 @@ pub(crate) fn receive(from: impl Read, directory: &Path) -> Result<()> {
         let is_unpacked = entry.unpack_in(directory)?;
         ensure!(is_unpacked, "a file of the request leads out of its directory");
     }
+    // Two blocks of zeros end a stream, of which the reader takes one: another stream may follow.
+    archive.into_inner().read_exact(&mut [0; 512])?;
     for name in [START, KEYRING, INSTALL] {
         fs::create_dir_all(directory.join(name))?;
     }
     // gpg complains about a home that others can read.
     fs::set_permissions(directory.join(KEYRING), fs::Permissions::from_mode(0o700))?;
+    Ok(())
+}
+
+/// What is not taken over from a root: what is mounted there, and what belongs to a running system.
+const NOT_OF_A_ROOT: &[&str] = &["./dev/*", "./proc/*", "./sys/*", "./run/*", "./tmp/*"];
+
+/// Writes the stream of a whole file tree: tar reads it, since owners, links and times have to be right.
+pub(crate) fn send_root(root: &Path, to: File) -> Result<()> {
+    let excludes = NOT_OF_A_ROOT.iter().map(|pattern| format!("--exclude={pattern}"));
+    let command = Command::new("tar")
+        .args([
+            "--create",
+            "--file=-",
+            "--numeric-owner",
+            "--one-file-system",
+            "--format=pax",
+        ])
+        .args(excludes)
+        .arg("--directory")
+        .arg(root)
+        .arg(".")
+        .output(Output::Stdout(to));
+    command.run().context("cannot read the root")?;
+    Ok(())
+}
+
+/// Unpacks the stream of a whole file tree. Device nodes cannot be made here, and are not needed.
+pub(crate) fn receive_root(from: impl Read, root: &Path) -> Result<()> {
+    let mut archive = tar::Archive::new(from);
+    archive.set_preserve_permissions(true);
+    archive.set_preserve_ownerships(true);
+    archive.set_preserve_mtime(true);
+    let mut directories = Vec::new();
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        match entry.header().entry_type() {
+            EntryType::Block | EntryType::Char => {}
+            // A directory may be closed to us once it has its mode and owner.
+            EntryType::Directory => directories.push(entry),
+            _ => {
+                entry.unpack_in(root)?;
+            }
+        }
+    }
+    for mut directory in directories.into_iter().rev() {
+        directory.unpack_in(root)?;
+    }
+    ensure!(root.join("usr/bin/pacman").exists(), "what arrived is no root");
     Ok(())
 }
 

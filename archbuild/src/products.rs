@@ -1,29 +1,74 @@
-//! The package files that a build made, on their way out of the namespace: a tar stream of flat names.
+//! The package files that a build made, on their way out of the namespace: a tar stream of flat names, and at its end the
+//! record of the build.
 //!
 //! Whatever lies in the product directory was made by hostile code. Only regular files with a package's name travel,
 //! and the receiver, which may be root, trusts neither names nor types: it makes new files of its own.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use common::atomic;
+use common::build_command::{Outcome, Phase, Record};
 use common::names::FileName;
 use common::version::PackageFileName;
 use tar::{Builder, Header};
 use tempfile::NamedTempFile;
 
-use crate::outcome::Class;
 use crate::payload::open_regular;
 
-/// Packages that arrived, not yet under their names.
-#[derive(Debug, Default)]
-pub(crate) struct Products(Vec<(FileName, NamedTempFile)>);
+/// Name of the member with the record; no package's name begins like that.
+const RECORD: &str = ".record";
+/// Largest record in bytes.
+const LONGEST_RECORD: u64 = 1 << 20;
 
-/// Sends the packages in `directory`, without debug packages that nobody asked for. Returns their names.
-pub(crate) fn send(directory: &Path, asked_for: &BTreeSet<String>, to: &mut dyn Write) -> Result<Vec<FileName>> {
+/// What arrived: packages, not yet under their names, and the record.
+#[derive(Debug, Default)]
+pub(crate) struct Products {
+    packages: Vec<(FileName, NamedTempFile)>,
+    /// What the inside says about the build.
+    pub(crate) record: Option<Record>,
+}
+
+/// The sending end.
+pub(crate) struct Delivery<W: Write>(Builder<W>);
+
+impl<W: Write> Delivery<W> {
+    /// A stream with nothing in it yet.
+    pub(crate) fn new(to: W) -> Self {
+        Self(Builder::new(to))
+    }
+
+    /// Sends packages.
+    pub(crate) fn packages(&mut self, directory: &Path, names: &[FileName]) -> Result<()> {
+        for name in names {
+            let file = open_regular(&directory.join(name))
+                .with_context(|| format!("cannot read {name}"))
+                .context(Outcome::Failed(Some(Phase::Package)))?;
+            let mut header = Header::new_gnu();
+            let size = file.metadata()?.len();
+            header.set_size(size);
+            header.set_mode(0o644);
+            self.0.append_data(&mut header, name, file.take(size))?;
+        }
+        Ok(())
+    }
+
+    /// Sends the record and ends the stream.
+    pub(crate) fn finish(mut self, record: &Record) -> Result<()> {
+        let text = serde_json::to_vec(record)?;
+        let mut header = Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        self.0.append_data(&mut header, RECORD, text.as_slice())?;
+        self.0.into_inner()?.flush()?;
+        Ok(())
+    }
+}
+
+/// The packages in `directory`, without debug packages that nobody asked for.
+pub(crate) fn find(directory: &Path, is_wanted: &dyn Fn(&str) -> bool) -> Result<Vec<FileName>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(directory)? {
         let text = entry?.file_name();
@@ -31,23 +76,11 @@ pub(crate) fn send(directory: &Path, asked_for: &BTreeSet<String>, to: &mut dyn 
             continue;
         };
         let pkgname = parts.pkgname.as_str();
-        if !pkgname.ends_with("-debug") || asked_for.contains(pkgname) {
+        if !pkgname.ends_with("-debug") || is_wanted(pkgname) {
             names.push(name);
         }
     }
     names.sort();
-    let mut archive = Builder::new(to);
-    for name in &names {
-        let file = open_regular(&directory.join(name))
-            .with_context(|| format!("cannot read {name}"))
-            .context(Class::Failed)?;
-        let mut header = Header::new_gnu();
-        let size = file.metadata()?.len();
-        header.set_size(size);
-        header.set_mode(0o644);
-        archive.append_data(&mut header, name, file.take(size))?;
-    }
-    archive.into_inner()?.flush()?;
     Ok(names)
 }
 
@@ -63,6 +96,12 @@ pub(crate) fn receive(from: impl Read, directory: &Path) -> Result<Products> {
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
+        if path == Path::new(RECORD) {
+            let mut text = Vec::new();
+            entry.take(LONGEST_RECORD).read_to_end(&mut text)?;
+            products.record = Some(serde_json::from_slice(&text).context("the build returned no sound record")?);
+            continue;
+        }
         let name = path.to_str().and_then(package_name);
         let (name, _) = name.with_context(|| format!("the build returned {path:?}, which is no package"))?;
         ensure!(
@@ -71,7 +110,7 @@ pub(crate) fn receive(from: impl Read, directory: &Path) -> Result<Products> {
         );
         let mut file = atomic::temporary_file(directory)?;
         io::copy(&mut entry, &mut file).with_context(|| format!("cannot write to {}", directory.display()))?;
-        products.0.push((name, file));
+        products.packages.push((name, file));
     }
     Ok(products)
 }
@@ -80,7 +119,7 @@ impl Products {
     /// Gives the packages their names in `directory`.
     pub(crate) fn publish(self, directory: &Path) -> Result<Vec<FileName>> {
         let mut names = Vec::new();
-        for (name, file) in self.0 {
+        for (name, file) in self.packages {
             atomic::persist(file, &directory.join(&name))?;
             names.push(name);
         }
@@ -95,6 +134,10 @@ mod tests {
 
     const NAME: &str = "a-1-1-any.pkg.tar.zst";
 
+    fn record() -> Record {
+        serde_json::from_str(r#"{"outcome":"built","arch":"any","started":1,"milliseconds":2}"#).unwrap()
+    }
+
     #[test]
     fn packages_travel_and_debug_packages_do_not() {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -102,19 +145,25 @@ mod tests {
             atomic::write(&from.path().join(name), b"content").unwrap();
         }
         let mut stream = Vec::new();
-        send(from.path(), &BTreeSet::new(), &mut stream).unwrap();
+        let names = find(from.path(), &|_| false).unwrap();
+        let mut delivery = Delivery::new(&mut stream);
+        delivery.packages(from.path(), &names).unwrap();
+        delivery.finish(&record()).unwrap();
         let products = receive(stream.as_slice(), to.path()).unwrap();
         assert!(!to.path().join(NAME).exists());
+        assert_eq!(products.record, Some(record()));
         let names = products.publish(to.path()).unwrap();
         assert_eq!(names.iter().map(FileName::as_str).collect::<Vec<_>>(), [NAME]);
         assert_eq!(fs::read(to.path().join(NAME)).unwrap(), b"content");
+        assert_eq!(find(from.path(), &|name| name == "a-debug").unwrap().len(), 2);
     }
 
     #[test]
     fn a_link_in_the_place_of_a_package_is_not_followed() {
         let from = tempfile::tempdir().unwrap();
         symlink("/etc/passwd", from.path().join(NAME)).unwrap();
-        assert!(send(from.path(), &BTreeSet::new(), &mut Vec::new()).is_err());
+        let names = [NAME.parse().unwrap()];
+        assert!(Delivery::new(Vec::new()).packages(from.path(), &names).is_err());
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use common::names::Arch;
+use common::build_command::{Keep, Limits, NetworkUntil};
+use common::names::{Arch, PkgName};
 use serde::{Deserialize, Serialize};
 
 /// Everything that the process inside knows.
@@ -44,6 +45,19 @@ pub(crate) struct Parts {
     pub(crate) makepkg_conf: Option<String>,
     /// Variables that lead to the network, for pacman and for fetching sources.
     pub(crate) proxies: Vec<(String, String)>,
+    /// Places of the host that are seen in the copy, too.
+    pub(crate) binds: Vec<Bind>,
+}
+
+/// A place of the host in the working copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bind {
+    /// On the host.
+    pub(crate) from: PathBuf,
+    /// In the working copy.
+    pub(crate) to: PathBuf,
+    /// Whether it can be written to.
+    pub(crate) is_writable: bool,
 }
 
 /// What to do.
@@ -51,22 +65,30 @@ pub(crate) struct Parts {
 pub(crate) enum Task {
     /// Make the root where it is missing or broken.
     Create(Parts),
+    /// Make the root out of the tree that follows the files of the request, a tar stream.
+    TakeIn(Parts),
     /// Make the root anew when it is out of date.
     Update(Parts),
     /// Build the package that comes with the request.
     Build(Parts, BuildTask),
     /// Run a command in a working copy.
     Run(Parts, RunTask),
+    /// Say what there is.
+    List(Form),
     /// Remove what nobody uses.
-    Clean(Extent),
+    Clean(CleanTask),
 }
 
 impl Task {
     /// What the chroot is made from, for a task that needs one.
     pub(crate) fn parts(&self) -> Option<&Parts> {
         match self {
-            Self::Create(parts) | Self::Update(parts) | Self::Build(parts, _) | Self::Run(parts, _) => Some(parts),
-            Self::Clean(_) => None,
+            Self::Create(parts)
+            | Self::TakeIn(parts)
+            | Self::Update(parts)
+            | Self::Build(parts, _)
+            | Self::Run(parts, _) => Some(parts),
+            Self::List(_) | Self::Clean(_) => None,
         }
     }
 }
@@ -78,23 +100,75 @@ pub(crate) struct BuildTask {
     pub(crate) clean: bool,
     /// Whether check() runs.
     pub(crate) check: bool,
+    /// Whether debug packages are made.
+    pub(crate) debug: bool,
+    /// Whether it is built twice and compared.
+    pub(crate) reproducible: bool,
     /// Arguments for makepkg.
     pub(crate) makepkg: Vec<OsString>,
     /// A directory with sources that are there already.
     pub(crate) srcdest: Option<PathBuf>,
     /// Variables that the build sees.
     pub(crate) environment: Vec<(String, String)>,
-    /// Seconds that the phases may take.
-    pub(crate) time_limit: Option<u64>,
+    /// What it may use.
+    pub(crate) limits: Limits,
+    /// Until when it reaches the network.
+    pub(crate) network: NetworkUntil,
+    /// Whether its copy stays.
+    pub(crate) keep: Keep,
 }
 
 /// One command.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RunTask {
+    /// Where it runs.
+    pub(crate) place: Place,
+    /// Who runs it.
+    pub(crate) user: User,
     /// Whether it has network.
     pub(crate) network: bool,
+    /// Whether standard error is a terminal of its own.
+    pub(crate) is_interactive: bool,
     /// The command and its arguments.
     pub(crate) command: Vec<OsString>,
+}
+
+/// Where a command runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Place {
+    /// In a working copy that is thrown away.
+    Fresh,
+    /// In a copy that was kept, the youngest when none is named.
+    Kept(Option<String>),
+}
+
+/// Who runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum User {
+    /// The build user.
+    Builder,
+    /// Root of the namespace.
+    Root,
+}
+
+/// How something is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Form {
+    /// Words in a line.
+    Lines,
+    /// JSON, one object a line.
+    Json,
+}
+
+/// What to remove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CleanTask {
+    /// How much.
+    pub(crate) extent: Extent,
+    /// Kept copies, by name.
+    pub(crate) copies: Vec<String>,
+    /// Packages whose files are taken out of the cache.
+    pub(crate) packages: Vec<PkgName>,
 }
 
 /// How much to remove.
@@ -102,8 +176,10 @@ pub(crate) struct RunTask {
 pub(crate) enum Extent {
     /// The working copies of killed runs.
     Copies,
-    /// Half-made and replaced roots, too.
+    /// Half-made and replaced roots, and what the caches have too much, too.
     Remains,
+    /// All kept copies, too.
+    Kept,
     /// The root and the caches, too.
     Everything,
 }

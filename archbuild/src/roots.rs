@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use common::build_command::Outcome;
 use common::interrupt::Interrupt;
 use common::lock::{Lock, LockError, Mode, Patience};
 use nix::unistd::syncfs;
 
+use crate::copy;
 use crate::layout::{Layout, remove_tree};
-use crate::outcome::Class;
 
 /// First line of `format`.
 const FORMAT: &str = "portsmith root 1";
@@ -44,12 +45,27 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
+    /// A generation that something is laid over, whether or not new copies start from it.
+    pub(crate) fn borrow(layout: &Layout, name: &str) -> Result<Self> {
+        let directory = layout.roots().join(name);
+        if !directory.join("format").is_file() {
+            bail!("the root {name} of the working copy is gone");
+        }
+        let lock = Lock::acquire(&directory.join("lock"), Mode::Shared, STEP)?;
+        Ok(Self { directory, _lock: lock })
+    }
+
     /// Its file tree, to be read only.
     pub(crate) fn root(&self) -> PathBuf {
         self.directory.join("root")
     }
 
-    /// Its number, to tell it from others.
+    /// What tells it from all others that ever were: after `clean --all` numbers begin again.
+    pub(crate) fn identity(&self) -> String {
+        identity(&self.directory)
+    }
+
+    /// Its number.
     pub(crate) fn name(&self) -> String {
         self.directory
             .file_name()
@@ -73,7 +89,7 @@ pub(crate) fn lock(layout: &Layout, interrupt: &Interrupt, on_wait: impl FnOnce(
             Ok(lock) => return Ok(MakingLock { _lock: lock }),
             Err(LockError::Busy { .. }) => {
                 if interrupt.is_raised() {
-                    bail!(Class::Interrupted);
+                    bail!(Outcome::Interrupted);
                 }
                 if let Some(tell) = on_wait.take() {
                     tell();
@@ -162,6 +178,31 @@ fn flip(layout: &Layout, new: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The name of the generation that new copies start from.
+pub(crate) fn current_name(layout: &Layout) -> Option<String> {
+    linked(layout).map(|directory| copy::file_name(&directory))
+}
+
+/// The identity of that generation.
+pub(crate) fn current_identity(layout: &Layout) -> Option<String> {
+    linked(layout).map(|directory| identity(&directory))
+}
+
+fn identity(directory: &Path) -> String {
+    let made = fs::metadata(directory.join("format")).and_then(|found| found.modified());
+    let made = made
+        .ok()
+        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    format!("{} {:?}", copy::file_name(directory), made.unwrap_or_default())
+}
+
+/// The names of all generations, in the order in which they were made.
+pub(crate) fn names(layout: &Layout) -> Result<Vec<String>> {
+    let mut numbers = numbers(layout)?;
+    numbers.sort_unstable();
+    Ok(numbers.iter().map(ToString::to_string).collect())
+}
+
 fn numbers(layout: &Layout) -> Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(layout.roots())? {
@@ -170,7 +211,7 @@ fn numbers(layout: &Layout) -> Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// Removes half-made generations and those that no copy uses and the link does not name.
+/// Removes half-made generations and those that no copy uses, kept ones included, and the link does not name.
 pub(crate) fn sweep(layout: &Layout, _right: &MakingLock) -> Result<()> {
     let kept = linked(layout);
     let mut gone = Vec::new();
@@ -184,7 +225,11 @@ pub(crate) fn sweep(layout: &Layout, _right: &MakingLock) -> Result<()> {
             gone.push(path);
             continue;
         }
-        if let Err(LockError::Busy { .. }) = Lock::acquire(&path.join("lock"), Mode::Exclusive, Patience::Never) {
+        let lock = Lock::acquire(&path.join("lock"), Mode::Exclusive, Patience::Never);
+        // A copy is kept before it lets go of its generation, so the locks are looked at first.
+        let is_below_kept =
+            || -> Result<bool> { Ok(copy::kept(layout)?.iter().any(|(_, kept)| kept.generation == name)) };
+        if matches!(lock, Err(LockError::Busy { .. })) || is_below_kept()? {
             continue;
         }
         // Whoever locks it now finds that the link leads elsewhere.

@@ -7,20 +7,27 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::lchown;
+use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use common::interrupt::Interrupt;
 use common::process::{Command, Output};
 
+use crate::databases::SYNC;
 use crate::payload;
+use crate::request::{Bind, User};
 use crate::session::Session;
 
 /// User and group that build, in numbers of the namespace.
 pub(crate) const BUILD_ID: u32 = 1000;
 /// Their name.
 pub(crate) const BUILD_USER: &str = "builduser";
+
+/// Size of /dev/shm in bytes.
+const SHARED_MEMORY: &str = "1073741824";
+/// Size of /run in bytes.
+const SMALL: &str = "16777216";
 
 /// Whether code reaches the network. With it, it reaches the host's loopback, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,15 +36,6 @@ pub(crate) enum Network {
     Host,
     /// A loopback of its own.
     None,
-}
-
-/// Who runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum User {
-    /// The build user.
-    Builder,
-    /// Root of the namespace.
-    Root,
 }
 
 /// Whether sources may be changed.
@@ -57,6 +55,9 @@ pub(crate) struct Sandbox {
     build: PathBuf,
     packages: PathBuf,
     logs: PathBuf,
+    temporary: PathBuf,
+    databases: PathBuf,
+    binds: Vec<Bind>,
     /// Where sources are kept.
     pub(crate) sources: PathBuf,
     environment: Vec<(String, String)>,
@@ -74,6 +75,9 @@ impl Sandbox {
             build: copy.part("build")?,
             packages: copy.part("pkgdest")?,
             logs: copy.part("logdest")?,
+            temporary: copy.part("tmp")?,
+            databases: copy.part(session.pacman.databases())?,
+            binds: session.parts.binds.clone(),
             sources: copy.part("srcdest")?,
             environment: environment.to_vec(),
             proxies: session.parts.proxies.clone(),
@@ -88,12 +92,22 @@ impl Sandbox {
         ] {
             give_to_builder(path)?;
         }
+        fs::set_permissions(&sandbox.temporary, fs::Permissions::from_mode(0o1777))?;
         Ok(sandbox)
     }
 
     /// Where packages come to lie.
     pub(crate) fn packages(&self) -> &Path {
         &self.packages
+    }
+
+    /// Shows more of the host: what local repositories lie in.
+    pub(crate) fn show(&mut self, directories: impl IntoIterator<Item = PathBuf>) {
+        self.binds.extend(directories.into_iter().map(|path| Bind {
+            from: path.clone(),
+            to: path,
+            is_writable: false,
+        }));
     }
 
     /// The directory of the PKGBUILD.
@@ -118,24 +132,26 @@ impl Sandbox {
             ("--bind", &self.build, "/build"),
             ("--bind", &self.packages, "/pkgdest"),
             ("--bind", &self.logs, "/logdest"),
+            // On the disk, or a build could fill the memory with what no process owns.
+            ("--bind", &self.temporary, "/tmp"),
+            ("--bind", &self.databases, &format!("/{SYNC}")),
             (sources_option, &self.sources, "/srcdest"),
         ] {
             command = command.args([option.as_ref(), from.as_os_str(), to.as_ref()]);
         }
         command = command
-            .args([
-                "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm", "--proc", "/proc",
-            ])
-            .args([
-                "--perms",
-                "1777",
-                "--tmpfs",
-                "/tmp",
-                "--tmpfs",
-                "/run",
-                "--chdir",
-                "/startdir",
-            ])
+            .args(["--dev", "/dev", "--proc", "/proc", "--chdir", "/startdir"])
+            .args(["--perms", "1777", "--size", SHARED_MEMORY, "--tmpfs", "/dev/shm"])
+            .args(["--size", SMALL, "--tmpfs", "/run"]);
+        for bind in &self.binds {
+            let option = match (bind.from.starts_with("/dev"), bind.is_writable) {
+                (true, _) => "--dev-bind",
+                (false, true) => "--bind",
+                (false, false) => "--ro-bind",
+            };
+            command = command.arg(option).arg(&bind.from).arg(&bind.to);
+        }
+        command = command
             .args([
                 "--unshare-pid",
                 "--unshare-ipc",

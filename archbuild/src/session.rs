@@ -11,15 +11,26 @@ use common::interrupt::Interrupt;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
 
-use crate::copy::WorkingCopy;
+use crate::copy::{Below, WorkingCopy};
+use crate::databases::Databases;
+use crate::layers;
 use crate::layout::Layout;
 use crate::pacman::{Pacman, Purpose};
-use crate::request::Parts;
-use crate::roots::{self, Generation, Kind};
-use crate::sandbox::{BUILD_ID, BUILD_USER, Network, Sandbox, Sources, User};
+use crate::request::{Parts, User};
+use crate::roots::{self, Generation, Kind, MakingLock};
+use crate::sandbox::{BUILD_ID, BUILD_USER, Network, Sandbox, Sources};
 
 /// Packages of every root.
 const ROOT_PACKAGES: &[&str] = &["base", "base-devel"];
+
+/// Whether packages with the symbols for debuggers are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DebugPackages {
+    /// As far as there is something in them.
+    Made,
+    /// Not unless a PKGBUILD asks for them.
+    LeftOut,
+}
 
 /// One run.
 pub(crate) struct Session<'a> {
@@ -88,17 +99,37 @@ impl<'a> Session<'a> {
             self.root_pacman.install_root(root, ROOT_PACKAGES)
         })
         .context("the root cannot be made")?;
+        self.after_making(&right)
+    }
+
+    /// Makes a root by other means than pacman.
+    pub(crate) fn replace_root(&self, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let right = roots::lock(self.layout, &self.interrupt, || {
+            self.messages.note("waiting for another archbuild that makes the root");
+        })?;
+        roots::make(self.layout, &right, self.kind(), fill)?;
+        self.after_making(&right).map(drop)
+    }
+
+    fn after_making(&self, right: &MakingLock) -> Result<Generation> {
         let made = roots::current(self.layout, self.kind())?.context("the new root has vanished")?;
-        roots::sweep(self.layout, &right)?;
+        roots::sweep(self.layout, right)?;
+        // Those of the old root are of no use to new copies.
+        layers::sweep(self.layout, layers::Surplus::Old)?;
         Ok(made)
+    }
+
+    /// The newest databases for the working copy.
+    pub(crate) fn refresh(&self) -> Result<Databases> {
+        Databases::refresh(self.layout, &self.pacman, &self.copy, &self.interrupt)
     }
 
     /// Makes a new root when a package of the present one has a newer version. Says whether it did.
     pub(crate) fn update_root(&mut self) -> Result<bool> {
         let generation = self.ensure_root()?;
         let old = generation.name();
-        self.copy.mount(generation)?;
-        self.root_pacman.refresh(&self.copy.root())?;
+        self.copy.mount(Below::root(generation))?;
+        Databases::refresh(self.layout, &self.root_pacman, &self.copy, &self.interrupt)?;
         let outdated = self.root_pacman.outdated(&self.copy.root())?;
         if outdated.is_empty() {
             return Ok(false);
@@ -113,7 +144,7 @@ impl<'a> Session<'a> {
     pub(crate) fn mount_copy(&mut self, sandbox: &Sandbox) -> Result<()> {
         let generation = self.ensure_root()?;
         let name = generation.name();
-        self.copy.mount(generation)?;
+        self.copy.mount(Below::root(generation))?;
         if let Err(error) = self.probe(sandbox) {
             if self.interrupt.is_raised() {
                 return Err(error);
@@ -121,7 +152,7 @@ impl<'a> Session<'a> {
             self.messages
                 .error(format_args!("the root is broken and is made again: {error:#}"));
             let generation = self.make_root(Some(&name))?;
-            self.copy.mount(generation)?;
+            self.copy.mount(Below::root(generation))?;
             self.probe(sandbox)?;
         }
         Ok(())
@@ -136,7 +167,7 @@ impl<'a> Session<'a> {
     }
 
     /// Writes the configuration, the build user and what finds hosts into the copy.
-    pub(crate) fn configure(&self) -> Result<()> {
+    pub(crate) fn configure(&self, debug: DebugPackages) -> Result<()> {
         let root = self.copy.root();
         let tree = Tree::open(&root)?;
         tree.write("etc/pacman.conf", &self.parts.chroot_conf)?;
@@ -145,7 +176,11 @@ impl<'a> Session<'a> {
             None => tree.read("etc/makepkg.conf")?,
         };
         // A PKGBUILD that wants one says so in its own options.
-        tree.write("etc/makepkg.conf", &format!("{conf}\nOPTIONS+=(!debug)\n"))?;
+        let option = match debug {
+            DebugPackages::Made => "debug",
+            DebugPackages::LeftOut => "!debug",
+        };
+        tree.write("etc/makepkg.conf", &format!("{conf}\nOPTIONS+=({option})\n"))?;
         let user = format!("{BUILD_USER}:x:{BUILD_ID}:{BUILD_ID}::/build:/bin/bash\n");
         tree.append("etc/passwd", BUILD_USER, &user)?;
         tree.append("etc/group", BUILD_USER, &format!("{BUILD_USER}:x:{BUILD_ID}:\n"))?;

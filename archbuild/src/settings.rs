@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use common::account::{self, Account};
+use common::build_command::{LimitArgs, Limits};
 use common::config::{Config, ConfigError, Environment};
 use common::names::{Arch, Repository};
 
@@ -16,7 +17,9 @@ const SYSTEM_DIRECTORY: &str = "/var/lib/portsmith/chroots";
 /// The keyring that pacman of the host uses.
 const PACMAN_KEYRING: &str = "/etc/pacman.d/gnupg";
 /// Variables of the caller that a build sees: who packs, and the time that goes into files.
-const PASSED_VARIABLES: &[&str] = &["PACKAGER", "SOURCE_DATE_EPOCH"];
+const PASSED_VARIABLES: &[&str] = &["PACKAGER", SOURCE_DATE_EPOCH];
+/// The time that goes into files.
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// Variables of the caller that lead to the network. curl wants them in small letters.
 const PROXY_VARIABLES: &[&str] = &["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"];
 
@@ -105,7 +108,25 @@ impl Settings {
             server_directories: conf.local_directories(),
             makepkg_conf,
             proxies: self.proxies.clone(),
+            binds: Vec::new(),
         })
+    }
+
+    /// What a build may use.
+    pub(crate) fn limits(&self, args: &LimitArgs) -> Result<Limits, ConfigError> {
+        Limits::read(args, &self.config)
+    }
+
+    /// Variables for building what lies in a directory. The time that goes into files is that of its commit when the
+    /// caller says nothing, else `otherwise`, where it has to be a fixed one.
+    pub(crate) fn variables_for(&self, directory: &Path, otherwise: Option<u64>) -> Vec<(String, String)> {
+        let mut variables = self.variables.clone();
+        if !variables.iter().any(|(name, _)| name == SOURCE_DATE_EPOCH)
+            && let Some(time) = common::git::time_of_work_tree(directory).or(otherwise)
+        {
+            variables.push((SOURCE_DATE_EPOCH.to_owned(), time.to_string()));
+        }
+        variables
     }
 }
 

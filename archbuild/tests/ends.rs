@@ -107,6 +107,7 @@ fn nothing_is_left_after_success_and_failure() {
     let Some(alone) = alone() else { return };
     for (lines, code) in [
         ("", 0),
+        (&*format!("build() {{ setsid -f sleep {}; }}", marker(7001)), 0),
         (&*format!("build() {{ sleep {} & false; }}", marker(7001)), 1),
         ("depends=(no-such)", 2),
     ] {
@@ -218,4 +219,83 @@ fn a_broken_root_is_made_again() {
     }
     let ended = alone.place.build("nothing", &["-c"]).expect(0);
     assert!(!ended.stderr.contains("making the root"), "{ended:?}");
+}
+
+#[test]
+fn after_fifty_builds_of_which_half_are_killed_nothing_is_left() {
+    let Some(alone) = alone() else { return };
+    alone.place.archbuild(&["create"]).run().expect(0);
+    let seed = fastrand::u64(..);
+    let pause = marker(7009);
+    for (name, lines) in [("good", "makedepends=(flex)"), ("bad", "build() { false; }")] {
+        let text = NOTHING.replace("nothing", name);
+        alone.place.package(name, &format!("{text}{lines}\n"));
+    }
+    alone
+        .place
+        .package("slow", &format!("{NOTHING}build() {{ sleep {pause}; }}\n"));
+    let before = tree(alone.place.root().parent().unwrap());
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let (alone, mut random) = (&alone, fastrand::Rng::with_seed(seed + thread));
+            scope.spawn(move || {
+                for round in 0..25 {
+                    let name = ["slow", "good", "slow", "bad"][round % 4];
+                    let build = alone
+                        .place
+                        .archbuild(&["build", "-q"])
+                        .directory(&alone.place.path(name));
+                    let child = build.into_command().spawn().unwrap();
+                    if name == "slow" {
+                        std::thread::sleep(std::time::Duration::from_millis(random.u64(0..1500)));
+                        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGKILL).unwrap();
+                    }
+                    let ended = child.wait().unwrap();
+                    let expected = [("slow", None), ("good", Some(0)), ("bad", Some(1))];
+                    let code = expected.iter().find(|(of, _)| *of == name).unwrap().1;
+                    assert_eq!(ended.status.code(), code, "seed {seed}: {ended:?}");
+                }
+            });
+        }
+    });
+    wait_until("without processes", || {
+        !processes()
+            .iter()
+            .any(|(_, line)| line.contains(&pause) || line.contains(alone.chroots()))
+    });
+    alone.place.archbuild(&["clean"]).run().expect(0);
+    alone.assert_nothing_is_left(&pause);
+    let known = |name: &String| before.contains(name) || name.starts_with("cache/") || name.starts_with("layers/");
+    let new: Vec<String> = tree(alone.place.root().parent().unwrap())
+        .into_iter()
+        .filter(|name| !known(name))
+        .collect();
+    assert_eq!(
+        new,
+        ["sources/.bad.lock", "sources/.good.lock", "sources/bad", "sources/good"],
+        "seed {seed}"
+    );
+}
+
+/// What lies in a directory of chroots, two levels deep, without what a killed fetch may have left of its sources.
+fn tree(directory: &std::path::Path) -> Vec<String> {
+    let listing = testkit::tool::must(
+        Command::new("find")
+            .args([
+                ".",
+                "-mindepth",
+                "1",
+                "-maxdepth",
+                "2",
+                "-not",
+                "-name",
+                "*nothing*",
+                "-printf",
+                "%P\\n",
+            ])
+            .directory(directory),
+    );
+    let mut names: Vec<String> = listing.lines().map(str::to_owned).collect();
+    names.sort();
+    names
 }

@@ -12,9 +12,11 @@ mod options;
 mod outcome;
 mod phase;
 mod record;
+mod watchdog;
 
 pub use limits::{LimitArgs, Limits};
 pub use options::{BuildArgs, Keep, NetworkUntil};
 pub use outcome::{LimitKind, Outcome, OutcomeError};
 pub use phase::{Phase, PhaseError};
 pub use record::{PhaseTime, Record};
+pub use watchdog::{Sample, Watchdog};

@@ -131,8 +131,14 @@ impl Messages {
         self.say(Level::Quiet, &format_args!("hint: {message}"));
     }
 
+    /// Whether something of this level is said.
+    #[must_use]
+    pub fn is_said(&self, level: Level) -> bool {
+        level <= self.level
+    }
+
     fn say(&self, level: Level, message: &dyn Display) {
-        if level <= self.level {
+        if self.is_said(level) {
             let text = one_line(&message.to_string());
             // There is nobody to tell that stderr is gone.
             drop(writeln!(std::io::stderr().lock(), "{}: {text}", self.tool));

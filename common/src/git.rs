@@ -363,6 +363,15 @@ impl GitRepository {
     }
 }
 
+/// The time of the commit that is checked out around a directory; none where there is none, or where it belongs to
+/// somebody else.
+#[must_use]
+pub fn time_of_work_tree(directory: &Path) -> Option<u64> {
+    let repository = git2::Repository::discover(directory).ok()?;
+    let commit = repository.head().ok()?.peel_to_commit().ok()?;
+    u64::try_from(commit.time().seconds()).ok()
+}
+
 fn read_entry(entry: &git2::TreeEntry<'_>) -> Entry {
     let kind = match (entry.kind(), entry.filemode()) {
         (Some(ObjectType::Tree), _) => EntryKind::Tree,

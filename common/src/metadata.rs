@@ -25,7 +25,7 @@ use crate::srcinfo::{SrcInfo, SrcInfoError};
 use crate::work_dir::WorkDir;
 use cache::Cache;
 use sandbox::Sandbox;
-pub use sandbox::SandboxError;
+pub use sandbox::{BEGIN as EVALUATION_BEGIN, END as EVALUATION_END, SCRIPT as EVALUATION_SCRIPT, SandboxError};
 
 /// The metadata of an order cannot be had.
 #[derive(Debug, Error)]

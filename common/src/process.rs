@@ -66,6 +66,9 @@ pub enum Cause {
         /// The last lines that it wrote.
         tail: String,
     },
+    /// A check that was made while it ran wanted its end.
+    #[error("{0}")]
+    Stopped(String),
     /// This process was asked to end, and ended the child.
     #[error("interrupted")]
     Interrupted,
@@ -112,6 +115,8 @@ pub enum Output {
     Log(File, u64),
     /// Standard output kept as with `Capture`, standard error into a file as with `Log`.
     LogStderr(File, u64),
+    /// Both streams, in the order in which they were written, to this function as they come.
+    Through(Taker),
     /// To standard error of this process, both streams: stdout is for the answer.
     ToStderr,
     /// Standard output into this file or pipe, standard error to that of this process.
@@ -119,6 +124,12 @@ pub enum Output {
     /// Standard output and error of this process.
     Inherit,
 }
+
+/// Takes what a child writes, piece by piece.
+pub type Taker = Box<dyn FnMut(&[u8]) + Send>;
+
+/// Looks at a running child every few moments; what it returns is why the child is ended.
+pub type Check = Box<dyn FnMut() -> Option<String> + Send>;
 
 /// A child process to be started.
 pub struct Command {
@@ -130,6 +141,7 @@ pub struct Command {
     timeout: Option<Duration>,
     account: Option<Account>,
     interrupt: Option<Interrupt>,
+    check: Option<Check>,
 }
 
 /// A child that has ended.
@@ -169,6 +181,7 @@ impl Command {
             timeout: None,
             account: None,
             interrupt: None,
+            check: None,
         }
     }
 
@@ -240,6 +253,13 @@ impl Command {
     #[must_use]
     pub fn interrupt(mut self, interrupt: &Interrupt) -> Self {
         self.interrupt = Some(interrupt.clone());
+        self
+    }
+
+    /// Looks every 50 ms or so whether the child has to be ended; it is waited for meanwhile, so the check has to be quick.
+    #[must_use]
+    pub fn check(mut self, check: impl FnMut() -> Option<String> + Send + 'static) -> Self {
+        self.check = Some(Box::new(check));
         self
     }
 
@@ -319,7 +339,7 @@ impl Command {
         if let Some(account) = &self.account {
             command.uid(account.uid).gid(account.gid);
         }
-        let mut bytes = None;
+        let (mut bytes, mut merged) = (None, None);
         command.stdin(match self.input {
             Input::Null => Stdio::null(),
             Input::File(file) => Stdio::from(file),
@@ -351,6 +371,12 @@ impl Command {
                 command.stdout(Stdio::piped()).stderr(Stdio::piped());
                 Some(Sink::log(file, limit))
             }
+            Output::Through(function) => {
+                let (reader, writer) = io::pipe()?;
+                command.stdout(writer.try_clone()?).stderr(writer);
+                merged = Some((reader, Sink::Function(function)));
+                None
+            }
             Output::LogStderr(file, limit) => {
                 command.stdout(Stdio::piped()).stderr(Stdio::piped());
                 Some((Sink::capture().0, Sink::log(file, limit).1))
@@ -361,12 +387,14 @@ impl Command {
             (Some(bytes), Some(stdin)) => Some(std::thread::spawn(move || feed(stdin, &bytes))),
             _ => None,
         };
+        // It holds the writing ends of pipes.
+        drop(command);
         let (stdout, stderr) = match sink {
+            None => (merged.map(|(stream, sink)| drain(stream, sink)), None),
             Some((out, err)) => (
                 child.stdout.take().map(|stream| drain(stream, out)),
                 child.stderr.take().map(|stream| drain(stream, err)),
             ),
-            None => (None, None),
         };
         Ok(Child {
             ended: watch(&child),
@@ -377,6 +405,7 @@ impl Command {
             timeout: self.timeout,
             started: Instant::now(),
             interrupt: self.interrupt,
+            check: self.check,
             reaped: false,
         })
     }
@@ -503,6 +532,32 @@ mod tests {
         shell("yes | head -c 100000").output(log).run().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("y\ny\ny\ny\ny\n\n==>") && text.len() < 100, "{text}");
+    }
+
+    #[test]
+    fn both_streams_come_through_in_their_order_as_they_are_written() {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let output = Output::Through(Box::new(move |bytes| sender.send(bytes.to_vec()).unwrap()));
+        let finished = shell("echo 1; echo 2 >&2; echo 3; exit 4")
+            .output(output)
+            .wait()
+            .unwrap();
+        assert_eq!(finished.status.code(), Some(4));
+        assert_eq!(receiver.iter().flatten().collect::<Vec<u8>>(), b"1\n2\n3\n");
+    }
+
+    #[test]
+    fn a_check_ends_the_child_and_says_why() {
+        let mut left = 3;
+        let child = shell("sleep 60").check(move || {
+            left -= 1;
+            (left == 0).then(|| "too much".to_owned())
+        });
+        let error = child.wait().unwrap_err();
+        assert!(
+            matches!(&error.cause, Cause::Stopped(why) if why == "too much"),
+            "{error}"
+        );
     }
 
     #[test]

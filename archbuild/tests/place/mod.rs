@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::account;
+use common::build_command::Record;
 use common::process::Command;
 use tempfile::TempDir;
 use testkit::need;
@@ -86,6 +87,14 @@ impl Place {
     pub(crate) fn build(&self, name: &str, arguments: &[&str]) -> Ended {
         let arguments: Vec<&str> = ["build"].into_iter().chain(arguments.iter().copied()).collect();
         self.archbuild(&arguments).directory(&self.path(name)).run()
+    }
+
+    /// `archbuild build --json`, whatever its outcome.
+    pub(crate) fn record(&self, name: &str, arguments: &[&str]) -> (i32, Record) {
+        let arguments: Vec<&str> = ["--json"].into_iter().chain(arguments.iter().copied()).collect();
+        let ended = self.build(name, &arguments);
+        let record = Record::read(ended.stdout.as_bytes());
+        (ended.code, record.unwrap_or_else(|| panic!("no record: {ended:#?}")))
     }
 
     /// The working copies that are there now.

@@ -27,12 +27,13 @@ use crate::names::Arch;
 use crate::process::{Cause, Command, Finished, Output, ProcessError};
 use memory::MEMORY_LIMIT;
 
-/// Has the limits of each process.
-const SCRIPT: &str = include_str!("evaluate.sh");
+/// Prints the `.SRCINFO` of the PKGBUILD in the working directory: `bash -c SCRIPT evaluate BEGIN END` in a sandbox. Has
+/// the limits of each process.
+pub const SCRIPT: &str = include_str!("evaluate.sh");
 /// First line of the output: the sandbox came up, so what fails later is the PKGBUILD's.
-const BEGIN: &str = "# evaluated by portsmith";
+pub const BEGIN: &str = "# evaluated by portsmith";
 /// Its last line.
-const END: &str = "# end of the evaluation";
+pub const END: &str = "# end of the evaluation";
 /// How long one PKGBUILD may take. It takes 15 ms of work; on a busy machine that takes longer.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes that are read of its result, and of its messages. The longest of 15,000 packages has 200 KB.

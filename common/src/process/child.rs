@@ -8,12 +8,12 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-use super::{Cause, Finished, tail};
+use super::{Cause, Check, Finished, tail};
 use crate::interrupt::Interrupt;
 
 /// How long a process group may take to end after TERM.
 const GRACE: Duration = Duration::from_secs(5);
-/// How often an interrupt is looked at.
+/// How often an interrupt is looked at, and a check made.
 const TICK: Duration = Duration::from_millis(50);
 
 /// A running child. Dropping it ends its process group.
@@ -26,6 +26,7 @@ pub struct Child {
     pub(super) timeout: Option<Duration>,
     pub(super) started: Instant,
     pub(super) interrupt: Option<Interrupt>,
+    pub(super) check: Option<Check>,
     pub(super) reaped: bool,
 }
 
@@ -33,6 +34,7 @@ pub struct Child {
 enum Verdict {
     Ended,
     TimedOut(Duration),
+    Stopped(String),
     Interrupted,
 }
 
@@ -71,25 +73,28 @@ impl Child {
                 limit,
                 tail: tail(if stderr.is_empty() { &stdout } else { &stderr }),
             }),
+            Verdict::Stopped(why) => Err(Cause::Stopped(why)),
             Verdict::Interrupted => Err(Cause::Interrupted),
         }
     }
 
-    fn watch(&self) -> Verdict {
+    fn watch(&mut self) -> Verdict {
+        let longest = match (&self.interrupt, &self.check) {
+            (None, None) => Duration::from_secs(3600),
+            _ => TICK,
+        };
         loop {
             let left = self.timeout.map(|limit| limit.saturating_sub(self.started.elapsed()));
-            let step = match (&self.interrupt, left) {
-                (None, None) => Duration::from_secs(3600),
-                (Some(_), None) => TICK,
-                (None, Some(left)) => left,
-                (Some(_), Some(left)) => left.min(TICK),
-            };
+            let step = left.map_or(longest, |left| left.min(longest));
             match self.ended.recv_timeout(step) {
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => return Verdict::Ended,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if self.interrupt.as_ref().is_some_and(Interrupt::is_raised) {
                 return Verdict::Interrupted;
+            }
+            if let Some(why) = self.check.as_mut().and_then(|check| check()) {
+                return Verdict::Stopped(why);
             }
             match self.timeout {
                 Some(limit) if self.started.elapsed() >= limit => return Verdict::TimedOut(limit),

@@ -1,9 +1,11 @@
-//! Where the output of a child goes while it runs: into memory, or into a log with a limit.
+//! Where the output of a child goes while it runs: into memory, into a log with a limit, to a function.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+
+use super::Taker;
 
 /// Captured bytes a stream; more is counted and dropped.
 const CAPTURE_LIMIT: usize = 16 << 20;
@@ -13,6 +15,7 @@ pub(super) enum Sink {
     Capture(Vec<u8>),
     CaptureUpTo(usize, Vec<u8>),
     Log(Arc<Mutex<Log>>),
+    Function(Taker),
 }
 
 pub(super) struct Log {
@@ -57,6 +60,10 @@ impl Sink {
                 log.lock().unwrap_or_else(PoisonError::into_inner).write(bytes);
                 true
             }
+            Self::Function(function) => {
+                function(bytes);
+                true
+            }
         }
     }
 }
@@ -96,7 +103,7 @@ pub(super) fn drain(mut stream: impl Read + Send + 'static, mut sink: Sink) -> J
         drop(stream);
         match sink {
             Sink::Capture(bytes) | Sink::CaptureUpTo(_, bytes) => bytes,
-            Sink::Log(_) => Vec::new(),
+            Sink::Log(_) | Sink::Function(_) => Vec::new(),
         }
     })
 }

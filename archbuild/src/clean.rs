@@ -1,0 +1,59 @@
+//! Removing what nobody uses.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use common::cli::Messages;
+use common::interrupt::Interrupt;
+use common::names::PkgName;
+
+use crate::copy::{self, Which, file_name};
+use crate::layers::{self, Surplus};
+use crate::layout::{Layout, remove_tree};
+use crate::request::{CleanTask, Extent};
+use crate::roots;
+
+/// Cleans up as far as the task says.
+pub(crate) fn clean(layout: &Layout, task: &CleanTask, interrupt: &Interrupt, messages: Messages) -> Result<()> {
+    copy::sweep(layout, Which::Remains)?;
+    if task.extent == Extent::Copies {
+        return Ok(());
+    }
+    if matches!(task.extent, Extent::Kept | Extent::Everything) {
+        copy::sweep(layout, Which::All)?;
+    } else if !task.copies.is_empty() {
+        copy::sweep(layout, Which::Named(&task.copies))?;
+    }
+    purge(layout, &task.packages)?;
+    // A root in the making is swept by the one who makes it.
+    let right = roots::lock(layout, interrupt, || {
+        messages.note("waiting for another archbuild that makes the root");
+    })?;
+    if task.extent == Extent::Everything {
+        common::atomic::remove(&layout.root_link())?;
+        remove_tree(&layout.cache())?;
+        remove_tree(&layout.sources())?;
+        remove_tree(&layout.databases())?;
+        layers::sweep(layout, Surplus::All)?;
+    } else {
+        layers::sweep(layout, Surplus::Old)?;
+    }
+    roots::sweep(layout, &right)
+}
+
+/// Takes the files of some packages out of the cache, whatever their versions.
+fn purge(layout: &Layout, packages: &[PkgName]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(layout.cache()).context("cannot read the package cache")? {
+        let path = entry?.path();
+        let name = file_name(&path);
+        // Files of others may have versions that ours must not have.
+        let pkgname = name.rsplitn(4, '-').nth(3);
+        if packages.iter().any(|package| pkgname == Some(package.as_str())) {
+            common::atomic::remove(&path)?;
+        }
+    }
+    Ok(())
+}

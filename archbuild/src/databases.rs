@@ -1,0 +1,142 @@
+//! Sync databases, kept between runs so that an unchanged one is not fetched again, and what exact package files they
+//! name.
+//!
+//! Every pacman.conf has a directory of its own, a root with nothing but databases in it; it is locked while pacman
+//! refreshes it. A run works with hard links to the files as they were then: pacman replaces them, and never writes into
+//! one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use common::archive::{self, ArchiveError, Limits};
+use common::build_command::Outcome;
+use common::interrupt::Interrupt;
+use common::lock::{Lock, LockError, Mode, Patience};
+
+use crate::copy::{WorkingCopy, file_name};
+use crate::layers::Id;
+use crate::layout::Layout;
+use crate::pacman::Pacman;
+
+/// Where pacman has databases below a root.
+pub(crate) const SYNC: &str = "var/lib/pacman/sync";
+/// How often somebody who waits looks whether he is asked to end.
+const STEP: Patience = Patience::Bounded(Duration::from_millis(200));
+/// A database of all of Arch has 30 MiB.
+const LIMITS: Limits = Limits {
+    expanded: 4 << 30,
+    members: 2_000_000,
+    path: 4096,
+};
+
+/// The databases of one run.
+#[derive(Debug)]
+pub(crate) struct Databases {
+    directory: PathBuf,
+}
+
+impl Databases {
+    /// Fetches what is newer than what we have, and takes the present state into `copy` under a name.
+    pub(crate) fn refresh(layout: &Layout, pacman: &Pacman, copy: &WorkingCopy, interrupt: &Interrupt) -> Result<Self> {
+        let root = layout.databases().join(Id::of([pacman.configuration()]).as_str());
+        fs::create_dir_all(root.join(SYNC)).with_context(|| format!("cannot make {}", root.display()))?;
+        let _lock = loop {
+            match Lock::acquire(&root.join("lock"), Mode::Exclusive, STEP) {
+                Ok(lock) => break lock,
+                Err(LockError::Busy { .. }) if interrupt.is_raised() => bail!(Outcome::Interrupted),
+                Err(LockError::Busy { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
+        pacman.refresh(&root)?;
+        let directory = copy.part(pacman.databases())?;
+        for path in files(&directory)? {
+            common::atomic::remove(&path)?;
+        }
+        for path in files(&root.join(SYNC))? {
+            fs::hard_link(&path, directory.join(file_name(&path))).context("cannot take the databases")?;
+        }
+        Ok(Self { directory })
+    }
+
+    /// Lines that are the same as long as the databases are.
+    pub(crate) fn state(&self) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for path in files(&self.directory)? {
+            let found = fs::metadata(&path)?;
+            let (seconds, nanoseconds) = (found.ctime(), found.mtime_nsec());
+            lines.push(format!(
+                "{} {} {} {} {nanoseconds} {seconds}",
+                file_name(&path),
+                found.ino(),
+                found.len(),
+                found.mtime()
+            ));
+        }
+        Ok(lines)
+    }
+
+    /// What the databases say of some packages, given as `REPOSITORY NAME-VERSION`: a line each, with its checksum. None
+    /// when one of them is not found.
+    pub(crate) fn describe(&self, packages: &[String]) -> Result<Option<Vec<String>>> {
+        let mut wanted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for package in packages {
+            let (repository, name) = package.split_once(' ').unwrap_or_default();
+            wanted.entry(repository).or_default().insert(name);
+        }
+        let mut lines = Vec::new();
+        for (repository, mut names) in wanted {
+            let path = self.directory.join(format!("{repository}.db"));
+            read(&path, &mut |name, text| {
+                if names.remove(name) {
+                    lines.push(format!("{repository} {name} {}", Id::of(text.lines()).as_str()));
+                }
+            })
+            .with_context(|| format!("cannot read {}", path.display()))?;
+            if !names.is_empty() {
+                return Ok(None);
+            }
+        }
+        lines.sort();
+        Ok(Some(lines))
+    }
+}
+
+fn files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() && !file_name(&entry.path()).ends_with(".part") {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Calls `visit` with `NAME-VERSION` and the text of each `desc`.
+fn read(path: &Path, visit: &mut dyn FnMut(&str, &str)) -> Result<(), ArchiveError> {
+    let mut file = BufReader::new(File::open(path)?);
+    let mut magic = [0; 4];
+    file.read_exact(&mut magic)?;
+    let content = BufReader::new(File::open(path)?);
+    let stream: Box<dyn Read> = match magic {
+        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(content)),
+        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::stream::read::Decoder::with_buffer(content)?),
+        [0xfd, b'7', b'z', b'X'] => Box::new(liblzma::read::XzDecoder::new_multi_decoder(content)),
+        _ => Box::new(content),
+    };
+    archive::walk(stream, &LIMITS, &mut |member, data| {
+        if let Some(name) = member.path.trim_start_matches("./").strip_suffix("/desc") {
+            let mut text = String::new();
+            data.read_to_string(&mut text)?;
+            visit(name, &text);
+        }
+        Ok(())
+    })
+}
