@@ -1,14 +1,31 @@
 //! The dependency engine: from the metadata of packages to a build order.
 //!
 //! [`Packages`] resolves dependencies by names, versioned provisions, sonames and groups; [`plan()`] orders the build
-//! list by strongly connected components; [`closure()`] finds what cannot be built without blacklisted packages. All of
-//! it is pure, and the same for the same packages in whatever sequence they are given.
+//! list by strongly connected components; [`closure()`] finds what cannot be built without blacklisted packages;
+//! [`Closures`] says what is reached by a change. All of it is pure, and the same for the same packages in whatever
+//! sequence they are given.
 
+mod arrange;
 mod blacklist;
+mod breaking;
 mod components;
+mod critical;
+mod dropped;
+mod kinds;
+mod needs;
 mod packages;
 mod plan;
+mod reach;
+mod resolution;
+mod sequence;
 
-pub use blacklist::{Exclusion, closure};
+pub use blacklist::{Exclusion, Exclusions, closure};
+pub use components::Components;
+pub use critical::BuildTimes;
+pub use dropped::{Dropped, Reason};
+pub use kinds::Kinds;
+pub use needs::{Need, Needs};
 pub use packages::Packages;
-pub use plan::{Dropped, Plan, Reason, plan};
+pub use plan::{Checks, Plan, Policy, plan};
+pub use reach::Closures;
+pub use resolution::{Choice, How};

@@ -65,7 +65,7 @@ pub(crate) fn commit(work_dir: &WorkDir, present: &Present, next: &Next, now: &N
             states.write(order, State::Blocked, [reason])?;
         }
     }
-    write(&work_dir.build_graph(), &next.plan.graph.to_string())?;
+    write(&work_dir.build_graph(), &next.plan.graph().to_string())?;
     write_loops(&work_dir.loops_directory(), &next.plan.loops)?;
     write(&work_dir.releases(), &next.releases)?;
     write(&work_dir.build_list(), &next.list.to_string())?;

@@ -13,7 +13,7 @@ use clap::Parser;
 use common::build_list::BuildList;
 use common::cli::{self, CommonArgs, Messages};
 use common::config::Config;
-use common::graph::{self, Packages};
+use common::graph::{self, Packages, Policy};
 use common::metadata::Metadata;
 use common::release::{self, Release};
 use common::work_dir::WorkDir;
@@ -75,7 +75,7 @@ fn derive(cli: &Cli, config: &Config, messages: &Messages, stdout: &mut dyn Writ
         return print(release::listing(releases), stdout);
     }
     let packages = Packages::new(known.iter().map(|(pkgbase, info)| (pkgbase, info.as_ref().ok())));
-    print(graph::plan(&packages, known.keys()).graph, stdout)
+    print(graph::plan(&packages, known.keys(), &Policy::default()).graph(), stdout)
 }
 
 fn print(answer: impl Display, stdout: &mut dyn Write) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::build_list::{BuildList, Order};
 use common::cli::one_line;
-use common::graph::{Exclusion, Packages, Plan, closure, plan};
+use common::graph::{Checks, Exclusions, Packages, Plan, Policy, closure, plan};
 use common::names::PkgBase;
 use common::release::{self, Release};
 use common::source::{Heads, Sources};
@@ -66,12 +66,16 @@ pub(crate) struct Next {
 /// Computes the next state.
 pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present, wish: &Wish) -> Next {
     let infos = || gathered.infos.iter().map(|(name, info)| (name, info.as_ref().ok()));
-    let excluded = closure(&Packages::new(infos()), listed(gathered, wish.excluded.as_ref()));
+    let excluded = closure(
+        &Packages::new(infos()),
+        listed(gathered, wish.excluded.as_ref()),
+        Checks::Count,
+    );
     let pending: BTreeMap<&PkgBase, &Order> = present.list.orders().map(|order| (&order.pkgbase, order)).collect();
     let mut orders: BTreeMap<PkgBase, Order> = BTreeMap::new();
     let mut scheduled: BTreeMap<PkgBase, Why> = BTreeMap::new();
     for (pkgbase, package) in gathered.view.iter() {
-        if excluded.contains_key(pkgbase) {
+        if excluded.contains(pkgbase) {
             continue;
         }
         let before = pending.get(pkgbase).copied();
@@ -100,9 +104,8 @@ pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present
         })
         .collect();
     let deletions = deletions(sources, gathered, present, &excluded);
-    let remaining =
-        Packages::new(infos().filter(|(name, _): &(&PkgBase, Option<&SrcInfo>)| !excluded.contains_key(*name)));
-    let plan = plan(&remaining, orders.keys());
+    let remaining = Packages::new(infos().filter(|(name, _): &(&PkgBase, Option<&SrcInfo>)| !excluded.contains(name)));
+    let plan = plan(&remaining, orders.keys(), &Policy::default());
     let mut list = present.list.clone();
     list.replace_orders(plan.order.iter().filter_map(|name| orders.get(name)).cloned());
     // What a run that was killed has scheduled already is no news.
@@ -186,7 +189,7 @@ fn deletions(
     sources: &Sources,
     gathered: &Gathered,
     present: &Present,
-    excluded: &BTreeMap<PkgBase, Exclusion>,
+    excluded: &Exclusions,
 ) -> BTreeMap<PkgBase, Option<(Order, String)>> {
     let is_gone = |pkgbase: &PkgBase| gathered.view.get(pkgbase).is_none();
     let gone = "gone from the sources".to_owned();
@@ -201,9 +204,9 @@ fn deletions(
         deletions.insert(pkgbase.clone(), Some((order.clone(), gone.clone())));
     }
     for (pkgbase, package) in gathered.view.iter() {
-        if let Some(exclusion) = excluded.get(pkgbase) {
+        if excluded.contains(pkgbase) {
             let order = sources.order(&gathered.new_heads, pkgbase, package);
-            deletions.insert(pkgbase.clone(), Some((order, exclusion.to_string())));
+            deletions.insert(pkgbase.clone(), Some((order, excluded.explain(pkgbase))));
         }
     }
     deletions

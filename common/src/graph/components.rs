@@ -1,123 +1,161 @@
-//! Ordering a graph that has loops: strongly connected components, relaxed tier by tier.
+//! Strongly connected components: Tarjan's algorithm without recursion, on a part of the graph.
 //!
-//! Inside a component the weakest edges are left out first; what is still a loop when only the strongest are left is
-//! broken at the node whose removal leaves the fewest nodes in loops. The nodes of a component always stand together,
-//! and the order of components is always respected.
+//! petgraph's goes one call deep a node, which a chain of all packages of a distribution would not survive on a
+//! thread's stack, and wants a graph of its own for each part; the parts of a loop are looked at hundreds of times.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use super::needs::{Need, Needs, number};
 
-use petgraph::algo::tarjan_scc;
-use petgraph::graph::{DiGraph, NodeIndex};
+/// Not reached yet.
+const UNSEEN: u32 = 0;
+/// Its component has been found.
+const DONE: u32 = u32::MAX;
 
-/// Above this size the node to break at is chosen by its number of edges alone.
-const MAX_TRIED: usize = 256;
-
-/// How much an edge counts, weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Tier {
-    /// Every package needs base-devel, and there is a version of it in the chroot.
-    Implied,
-    /// For tests only.
-    Check,
-    /// To run only.
-    Run,
-    /// To be built.
-    Make,
+/// The working memory, kept from one search to the next.
+#[derive(Debug)]
+pub(super) struct Search {
+    /// When a node was reached, from 1 on.
+    reached: Vec<u32>,
+    /// The earliest node that can be reached from it.
+    low: Vec<u32>,
+    /// Reached nodes whose component is not complete.
+    open: Vec<u32>,
+    /// The path from the root: a node and which of its edges comes next.
+    path: Vec<(u32, usize)>,
 }
 
-/// The graph: for each node what it needs, and how much.
-pub(super) type Needs = Vec<BTreeMap<usize, Tier>>;
-
-/// An order of the nodes, with the loops that are in it.
-#[derive(Debug, Default)]
-pub(super) struct Arrangement {
-    /// The nodes, what is needed first.
-    pub(super) order: Vec<usize>,
-    /// Components of more than one node, implied edges left out; each sorted.
-    pub(super) loops: Vec<Vec<usize>>,
-}
-
-/// Arranges all nodes.
-pub(super) fn arrange(needs: &Needs) -> Arrangement {
-    let mut arrangement = Arrangement::default();
-    let all: Vec<usize> = (0..needs.len()).collect();
-    within(needs, &all, Tier::Implied, &mut arrangement);
-    arrangement
-}
-
-/// Arranges some nodes by their edges from a tier on.
-fn within(needs: &Needs, nodes: &[usize], tier: Tier, arrangement: &mut Arrangement) {
-    for component in components(needs, nodes, tier) {
-        if component.len() == 1 {
-            arrangement.order.extend(component);
-            continue;
+impl Search {
+    /// For a graph of so many nodes.
+    pub(super) fn new(nodes: usize) -> Self {
+        Self {
+            reached: vec![UNSEEN; nodes],
+            low: vec![0; nodes],
+            open: Vec::new(),
+            path: Vec::new(),
         }
-        if tier == Tier::Check {
-            arrangement.loops.push(component.clone());
+    }
+
+    /// Calls `found` with every component of the part that consists of `nodes` and the edges that `is_inside` accepts (it
+    /// must refuse those that leave the part). What is needed comes first.
+    pub(super) fn components(
+        &mut self,
+        needs: &Needs,
+        nodes: &[u32],
+        is_inside: impl Fn(&Need) -> bool,
+        mut found: impl FnMut(&[u32]),
+    ) {
+        let mut count = 0;
+        for root in nodes {
+            if self.reached[*root as usize] == UNSEEN {
+                self.enter(*root, &mut count);
+                self.follow(needs, &is_inside, &mut count, &mut found);
+            }
         }
-        match tier {
-            Tier::Implied => within(needs, &component, Tier::Check, arrangement),
-            Tier::Check => within(needs, &component, Tier::Run, arrangement),
-            Tier::Run => within(needs, &component, Tier::Make, arrangement),
-            Tier::Make => {
-                let first = breaker(needs, &component);
-                arrangement.order.push(first);
-                let rest: Vec<usize> = component.into_iter().filter(|node| *node != first).collect();
-                within(needs, &rest, Tier::Make, arrangement);
+        for node in nodes {
+            self.reached[*node as usize] = UNSEEN;
+        }
+    }
+
+    fn enter(&mut self, node: u32, count: &mut u32) {
+        *count += 1;
+        self.reached[node as usize] = *count;
+        self.low[node as usize] = *count;
+        self.open.push(node);
+        self.path.push((node, 0));
+    }
+
+    fn follow(
+        &mut self,
+        needs: &Needs,
+        is_inside: &impl Fn(&Need) -> bool,
+        count: &mut u32,
+        found: &mut impl FnMut(&[u32]),
+    ) {
+        while let Some((node, next)) = self.path.last_mut() {
+            let node = *node;
+            if let Some(need) = needs.of(node).get(*next) {
+                *next += 1;
+                if is_inside(need) {
+                    match self.reached[need.node as usize] {
+                        UNSEEN => self.enter(need.node, count),
+                        DONE => {}
+                        earlier => self.low[node as usize] = self.low[node as usize].min(earlier),
+                    }
+                }
+                continue;
+            }
+            self.path.pop();
+            let low = self.low[node as usize];
+            if let Some((parent, _)) = self.path.last() {
+                let parent = &mut self.low[*parent as usize];
+                *parent = low.min(*parent);
+            }
+            if low == self.reached[node as usize] {
+                let begin = self.open.iter().rposition(|open| *open == node).unwrap_or_default();
+                for member in &self.open[begin..] {
+                    self.reached[*member as usize] = DONE;
+                }
+                found(&self.open[begin..]);
+                self.open.truncate(begin);
             }
         }
     }
 }
 
-/// The strongly connected components, needed ones first, each sorted.
-fn components(needs: &Needs, nodes: &[usize], tier: Tier) -> Vec<Vec<usize>> {
-    let mut graph: DiGraph<usize, ()> = DiGraph::with_capacity(nodes.len(), nodes.len() * 4);
-    let index: BTreeMap<usize, NodeIndex> = nodes.iter().map(|node| (*node, graph.add_node(*node))).collect();
-    for (node, from) in &index {
-        // petgraph walks the edges of a node from the last one on: reversed, equals come out by name.
-        for (needed, strength) in needs[*node].iter().rev() {
-            if let Some(to) = index.get(needed).filter(|_| *strength >= tier) {
-                graph.add_edge(*from, *to, ());
-            }
-        }
-    }
-    let mut components: Vec<Vec<usize>> = tarjan_scc(&graph)
-        .into_iter()
-        .map(|component| component.into_iter().map(|node| graph[node]).collect())
-        .collect();
-    for component in &mut components {
-        component.sort_unstable();
-    }
-    components
+/// Which component each node is in, and the members of each; what is needed comes first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Components {
+    of: Vec<u32>,
+    members: Vec<Vec<u32>>,
 }
 
-/// The node of a component to begin with, without what it needs there.
-fn breaker(needs: &Needs, component: &[usize]) -> usize {
-    let strong = |node: usize| {
-        let edges = needs[node].iter().filter(|(_, tier)| **tier == Tier::Make);
-        edges
-            .map(|(needed, _)| *needed)
-            .filter(|needed| component.binary_search(needed).is_ok())
-    };
-    let mut wanted: BTreeMap<usize, usize> = BTreeMap::new();
-    for node in component {
-        for needed in strong(*node) {
-            *wanted.entry(needed).or_default() += 1;
-        }
+impl Components {
+    /// The strongly connected components of a graph.
+    #[must_use]
+    pub fn new(needs: &Needs) -> Self {
+        let nodes: Vec<u32> = needs.nodes().collect();
+        let mut components = Self {
+            of: vec![0; nodes.len()],
+            members: Vec::new(),
+        };
+        Search::new(nodes.len()).components(
+            needs,
+            &nodes,
+            |_| true,
+            |members| {
+                for member in members {
+                    components.of[*member as usize] = number(components.members.len());
+                }
+                let mut members = members.to_vec();
+                members.sort_unstable();
+                components.members.push(members);
+            },
+        );
+        components
     }
-    let still_looped = |without: usize| {
-        if component.len() > MAX_TRIED {
-            return 0;
-        }
-        let rest: Vec<usize> = component.iter().copied().filter(|node| *node != without).collect();
-        let components = components(needs, &rest, Tier::Make);
-        components.iter().map(Vec::len).filter(|size| *size > 1).sum()
-    };
-    let cost = |node: &usize| {
-        let needers = wanted.get(node).copied().unwrap_or(0);
-        (still_looped(*node), Reverse(needers * strong(*node).count()), *node)
-    };
-    // A component has nodes; the fall-back is for the type only.
-    component.iter().copied().min_by_key(cost).unwrap_or_default()
+
+    /// The component of a node.
+    #[must_use]
+    pub fn of(&self, node: u32) -> u32 {
+        self.of[node as usize]
+    }
+
+    /// The nodes of a component, sorted.
+    #[must_use]
+    pub fn members(&self, component: u32) -> &[u32] {
+        &self.members[component as usize]
+    }
+
+    /// The number of components.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        number(self.members.len())
+    }
+
+    /// Those of more than one node, each sorted, by their first nodes.
+    #[must_use]
+    pub fn loops(&self) -> Vec<&[u32]> {
+        let mut loops: Vec<&[u32]> = self.members.iter().map(Vec::as_slice).filter(|m| m.len() > 1).collect();
+        loops.sort_unstable();
+        loops
+    }
 }

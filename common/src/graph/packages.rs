@@ -1,29 +1,32 @@
-//! Who satisfies a dependency: names first, then provisions with versions and sonames, then groups.
+//! All packages with what they need, and who satisfies it: names first, then provisions with versions and sonames,
+//! then groups.
 //!
-//! Of several packages that provide a name the first by name is taken, as pacman takes the first of a database. What
-//! a package provides itself it does not need from others.
+//! Every dependency that occurs is resolved once, however many packages have it. Of several packages that provide a
+//! name the one of the first repository is taken, there the first by name, as pacman takes it from its databases. What a
+//! package provides itself it does not need from others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::kinds::Kinds;
+use super::needs::{Need, Needs, number};
+use super::resolution::{Choice, Providers, Resolved};
+use crate::build_graph::Kind;
 use crate::names::PkgBase;
 use crate::srcinfo::{Dependency, SrcInfo};
-
-/// One way of satisfying a name.
-#[derive(Debug, Clone)]
-struct Provider<'a> {
-    pkgbase: &'a PkgBase,
-    pkgname: &'a str,
-    /// The version that goes with the name: the package's own, or that of the provision.
-    version: Option<&'a str>,
-}
 
 /// All packages that are known, on the build list or not.
 #[derive(Debug, Default)]
 pub struct Packages<'a> {
-    infos: BTreeMap<&'a PkgBase, Option<&'a SrcInfo>>,
-    named: BTreeMap<&'a str, Vec<Provider<'a>>>,
-    provided: BTreeMap<&'a str, Vec<Provider<'a>>>,
-    groups: BTreeMap<&'a str, BTreeSet<&'a PkgBase>>,
+    /// Sorted: the place of a name is its node.
+    names: Vec<&'a PkgBase>,
+    infos: Vec<Option<&'a SrcInfo>>,
+    /// What each node needs, by the number of the dependency.
+    wants: Vec<Vec<(u32, Kinds)>>,
+    /// All dependencies that occur, none twice.
+    dependencies: Vec<&'a Dependency>,
+    /// Who satisfies each of them.
+    resolved: Vec<Resolved>,
+    providers: Providers<'a>,
 }
 
 impl<'a> Packages<'a> {
@@ -31,123 +34,152 @@ impl<'a> Packages<'a> {
     /// need it by that name wait for it.
     #[must_use]
     pub fn new(packages: impl IntoIterator<Item = (&'a PkgBase, Option<&'a SrcInfo>)>) -> Self {
-        let mut all = Self {
-            infos: packages.into_iter().collect(),
-            ..Self::default()
-        };
-        for (pkgbase, info) in all.infos.clone() {
-            match info {
-                Some(info) => all.add(pkgbase, info),
-                None => all.named.entry(pkgbase.as_str()).or_default().push(Provider {
-                    pkgbase,
-                    pkgname: pkgbase.as_str(),
-                    version: None,
-                }),
+        Self::ranked(packages.into_iter().map(|(pkgbase, info)| (pkgbase, info, 0)))
+    }
+
+    /// As [`Packages::new`] for packages of several repositories, with the place of each package's own.
+    #[must_use]
+    pub fn ranked(packages: impl IntoIterator<Item = (&'a PkgBase, Option<&'a SrcInfo>, usize)>) -> Self {
+        let packages: BTreeMap<&PkgBase, (Option<&SrcInfo>, usize)> = packages
+            .into_iter()
+            .map(|(pkgbase, info, rank)| (pkgbase, (info, rank)))
+            .collect();
+        let mut all = Self::default();
+        let mut numbers: HashMap<&'a Dependency, u32> = HashMap::new();
+        for (node, (pkgbase, (info, rank))) in packages.into_iter().enumerate() {
+            all.names.push(pkgbase);
+            all.infos.push(info);
+            all.providers.add(number(node), (pkgbase, info), rank);
+            let mut wants: Vec<(u32, Kinds)> = Vec::new();
+            for (kind, dependency) in info.into_iter().flat_map(wants_of) {
+                let number = *numbers.entry(dependency).or_insert_with(|| {
+                    all.dependencies.push(dependency);
+                    number(all.dependencies.len() - 1)
+                });
+                wants.push((number, Kinds::of(kind)));
             }
+            all.wants.push(wants);
         }
-        for providers in all.named.values_mut().chain(all.provided.values_mut()) {
-            providers.sort_by_key(|provider| (provider.pkgname, provider.pkgbase));
-        }
+        all.providers.sort();
+        all.resolved = all.dependencies.iter().map(|it| all.providers.resolve(it)).collect();
         all
     }
 
     /// The metadata of a package.
     #[must_use]
     pub fn info(&self, pkgbase: &PkgBase) -> Option<&'a SrcInfo> {
-        self.infos.get(pkgbase).copied().flatten()
+        self.infos[self.node(pkgbase)? as usize]
     }
 
     /// All packages, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &'a PkgBase> {
-        self.infos.keys().copied()
+    #[must_use]
+    pub fn names(&self) -> &[&'a PkgBase] {
+        &self.names
+    }
+
+    /// The node of a package: its place among [`Packages::names`].
+    #[must_use]
+    pub fn node(&self, pkgbase: &PkgBase) -> Option<u32> {
+        self.names.binary_search(&pkgbase).ok().map(number)
     }
 
     /// Every package that satisfies a dependency, whoever needs it.
     #[must_use]
     pub fn satisfying(&self, dependency: &Dependency) -> BTreeSet<&'a PkgBase> {
-        let named = self.named_by(dependency).chain(self.providing(dependency));
-        let mut all: BTreeSet<&PkgBase> = named.map(|provider| provider.pkgbase).collect();
-        if dependency.version.is_none() {
-            all.extend(self.groups.get(dependency.name.as_str()).into_iter().flatten());
-        }
-        all
+        let resolved = self.providers.resolve(dependency);
+        resolved.all().map(|node| self.names[node as usize]).collect()
     }
 
-    /// The packages that a dependency of `needer` is taken from: one, or all members of a group; none when nobody
-    /// known satisfies it or `needer` does so itself.
+    /// The packages that a dependency of `needer` is taken from, and why those.
     #[must_use]
-    pub fn chosen(&self, needer: &PkgBase, dependency: &Dependency) -> Vec<&'a PkgBase> {
-        let candidates: Vec<&Provider<'a>> = self.named_by(dependency).chain(self.providing(dependency)).collect();
-        if candidates.iter().any(|provider| provider.pkgbase == needer) {
-            return Vec::new();
+    pub fn choice(&self, needer: &PkgBase, dependency: &Dependency) -> Choice<'a> {
+        let resolved = self.providers.resolve(dependency);
+        Choice::of(&resolved, self.node(needer), &self.names)
+    }
+
+    /// What a package needs in its own words, each with its kind.
+    pub fn wants(&self, pkgbase: &PkgBase) -> impl Iterator<Item = (Kind, &'a Dependency)> {
+        self.info(pkgbase).into_iter().flat_map(wants_of)
+    }
+
+    /// The packages that build a pkgname.
+    #[must_use]
+    pub fn builders_of(&self, pkgname: &str) -> Vec<&'a PkgBase> {
+        self.providers
+            .named(pkgname)
+            .map(|node| self.names[node as usize])
+            .collect()
+    }
+
+    /// Whom each package needs when every dependency is taken from the packages of its choice.
+    #[must_use]
+    pub fn chosen(&self) -> Needs {
+        self.edges(|resolved, node| resolved.chosen_by(node))
+    }
+
+    /// Whom each package needs when every package that satisfies a dependency counts: what a change may reach.
+    #[must_use]
+    pub fn possible(&self) -> Needs {
+        self.edges(|resolved, node| if resolved.is_by(node) { &[] } else { resolved.possible() })
+    }
+
+    fn edges(&self, taken: impl Fn(&Resolved, u32) -> &[u32]) -> Needs {
+        let mut needs = Needs::default();
+        for (node, wants) in self.wants.iter().enumerate() {
+            needs.push(wants.iter().flat_map(|(dependency, kinds)| {
+                let from = taken(&self.resolved[*dependency as usize], number(node));
+                from.iter().map(|node| Need {
+                    node: *node,
+                    kinds: *kinds,
+                })
+            }));
         }
-        if let Some(first) = candidates.first() {
-            return vec![first.pkgbase];
-        }
-        if dependency.version.is_some() {
-            return Vec::new();
-        }
-        let members = self.groups.get(dependency.name.as_str()).into_iter().flatten();
-        members.copied().filter(|member| *member != needer).collect()
+        needs
+    }
+
+    /// What a node needs, by the number of the dependency.
+    pub(super) fn wants_of(&self, node: u32) -> &[(u32, Kinds)] {
+        &self.wants[node as usize]
+    }
+
+    /// The dependencies that occur, with those who satisfy each.
+    pub(super) fn dependencies(&self) -> impl Iterator<Item = (&'a Dependency, &Resolved)> {
+        self.dependencies.iter().copied().zip(&self.resolved)
+    }
+
+    /// The dependency of this number.
+    pub(super) fn dependency(&self, number: u32) -> &'a Dependency {
+        self.dependencies[number as usize]
+    }
+
+    /// Who satisfies the dependency of this number.
+    pub(super) fn resolved(&self, dependency: u32) -> &Resolved {
+        &self.resolved[dependency as usize]
     }
 
     /// The members of a group, and what a package of that name consists of when it is not to be waited for itself.
-    pub(super) fn members(&self, name: &str) -> BTreeSet<&'a PkgBase> {
-        let mut members: BTreeSet<&PkgBase> = self.groups.get(name).into_iter().flatten().copied().collect();
-        for provider in self.named.get(name).into_iter().flatten() {
-            for package in self.info(provider.pkgbase).into_iter().flat_map(|info| &info.packages) {
-                if package.pkgname.as_str() == name {
-                    let needs = package.depends.iter();
-                    members.extend(needs.flat_map(|dependency| self.chosen(provider.pkgbase, dependency)));
-                }
+    pub(super) fn members(&self, name: &str) -> BTreeSet<u32> {
+        let mut members: BTreeSet<u32> = self.providers.group(name).iter().copied().collect();
+        for builder in self.providers.named(name) {
+            let packages = self.infos[builder as usize].into_iter().flat_map(|info| &info.packages);
+            for dependency in packages.filter(|p| p.pkgname.as_str() == name).flat_map(|p| &p.depends) {
+                members.extend(self.providers.resolve(dependency).chosen_by(builder));
             }
         }
         members
     }
 
     /// The package that builds a pkgname.
-    pub(super) fn builder_of(&self, pkgname: &str) -> Option<&'a PkgBase> {
-        Some(self.named.get(pkgname)?.first()?.pkgbase)
+    pub(super) fn builder_of(&self, pkgname: &str) -> Option<u32> {
+        self.providers.named(pkgname).next()
     }
+}
 
-    fn named_by<'s>(&'s self, dependency: &'s Dependency) -> impl Iterator<Item = &'s Provider<'a>> {
-        let named = self.named.get(dependency.name.as_str()).into_iter().flatten();
-        // Without metadata the version is not known, and waiting is the safe side.
-        named.filter(|provider| {
-            provider
-                .version
-                .is_none_or(|version| dependency.accepts_version(version))
-        })
-    }
-
-    fn providing<'s>(&'s self, dependency: &'s Dependency) -> impl Iterator<Item = &'s Provider<'a>> {
-        let provided = self.provided.get(dependency.name.as_str()).into_iter().flatten();
-        provided.filter(|provider| match provider.version {
-            Some(version) => dependency.accepts_version(version),
-            None => dependency.version.is_none(),
-        })
-    }
-
-    fn add(&mut self, pkgbase: &'a PkgBase, info: &'a SrcInfo) {
-        for package in &info.packages {
-            let pkgname = package.pkgname.as_str();
-            let version = Some(info.version.as_str());
-            self.named.entry(pkgname).or_default().push(Provider {
-                pkgbase,
-                pkgname,
-                version,
-            });
-            for provision in &package.provides {
-                let version = provision.version.as_ref().map(|(_, version)| version.as_str());
-                self.provided.entry(&provision.name).or_default().push(Provider {
-                    pkgbase,
-                    pkgname,
-                    version,
-                });
-            }
-            for group in &package.groups {
-                self.groups.entry(group).or_default().insert(pkgbase);
-            }
-        }
-    }
+/// What a package needs in its own words.
+fn wants_of(info: &SrcInfo) -> impl Iterator<Item = (Kind, &Dependency)> {
+    let of_packages = info.packages.iter().flat_map(|package| &package.depends);
+    let run = info.depends.iter().chain(of_packages);
+    let make = info.makedepends.iter().map(|dependency| (Kind::Make, dependency));
+    let check = info.checkdepends.iter().map(|dependency| (Kind::Check, dependency));
+    make.chain(check).chain(run.map(|dependency| (Kind::Run, dependency)))
 }

@@ -3,60 +3,53 @@
 //! Edges go only between orders on the list. Inside a loop edges are relaxed when they point against the order that
 //! was chosen: check edges and run-only edges then make nobody wait. An edge that is needed to build stays firm also
 //! there (whoever hands out orders begins the loop with one of its members), and is reported like the others.
+//!
+//! What every package is built with is one more node, the chroot: everything needs it, and it needs base and base-devel.
+//! So a list of a whole distribution has one such edge a package and not fifty; in the file each is written out.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 
-use serde::Serialize;
-
-use super::Packages;
-use super::components::{Needs, Tier, arrange};
+use super::arrange::arrange;
+use super::critical::urgency;
+use super::dropped::{Dropped, Reason};
+use super::kinds::{Kinds, Tier};
+use super::needs::{Need, Needs, number};
+use super::{BuildTimes, Packages};
 use crate::build_graph::{BuildGraph, Edge, Force, Kind};
 use crate::names::PkgBase;
-use crate::srcinfo::Dependency;
 
 /// What every package is built with.
 const IMPLIED: &[&str] = &["base", "base-devel"];
 
-/// Why an edge does not hold in the order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reason {
-    /// Everything is built with base-devel, and a member of it cannot wait for itself.
-    Implied,
-    /// It is for tests only.
-    Check,
-    /// It is to run only.
-    Run,
-    /// The loop is broken at this order.
-    Break,
+/// Whether what is needed for check() counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Checks {
+    /// It does.
+    #[default]
+    Count,
+    /// It does not: packages are built without check().
+    LeaveOut,
 }
 
-/// An edge against the order.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Dropped {
-    /// Who needs.
-    pub pkgbase: PkgBase,
-    /// Whom.
-    pub needs: PkgBase,
-    /// Why it does not hold.
-    pub reason: Reason,
-}
-
-impl fmt::Display for Dropped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = match self.reason {
-            Reason::Implied => "as a part of what everything is built with",
-            Reason::Check => "for its tests only",
-            Reason::Run => "to run only",
-            Reason::Break => "and the loop has to begin somewhere",
-        };
-        write!(
-            f,
-            "{} is built before {}, which it needs {why}",
-            self.pkgbase, self.needs
-        )
+impl Checks {
+    /// The kinds that count.
+    #[must_use]
+    pub fn kinds(self) -> Kinds {
+        match self {
+            Self::Count => Kinds::ALL,
+            Self::LeaveOut => [Kind::Make, Kind::Run].into_iter().collect(),
+        }
     }
+}
+
+/// How the list is ordered.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Policy<'t> {
+    /// Whether what is needed for check() counts.
+    pub checks: Checks,
+    /// How long builds took: of orders that could come next the one with the longest way behind it does. Without, names
+    /// decide.
+    pub times: Option<&'t BuildTimes>,
 }
 
 /// The result.
@@ -64,150 +57,211 @@ impl fmt::Display for Dropped {
 pub struct Plan {
     /// The build order.
     pub order: Vec<PkgBase>,
-    /// The edges.
-    pub graph: BuildGraph,
     /// The dependency loops, each sorted.
     pub loops: Vec<Vec<PkgBase>>,
     /// The edges against the order, sorted.
     pub dropped: Vec<Dropped>,
+    /// The orders by name: the nodes of `needs`; one node more is the chroot.
+    names: Vec<PkgBase>,
+    needs: Needs,
+    /// The nodes of base and base-devel.
+    chroot: Vec<u32>,
+    /// The place of each node in the order.
+    position: Vec<u32>,
 }
 
 /// Orders the list: `orders` are on it, `packages` are all that are known.
 #[must_use]
-pub fn plan<'a>(packages: &Packages<'_>, orders: impl IntoIterator<Item = &'a PkgBase>) -> Plan {
-    let orders: BTreeSet<&PkgBase> = orders.into_iter().collect();
-    let names: Vec<&PkgBase> = orders.iter().copied().collect();
-    let edges: Vec<Edges<'_>> = names.iter().map(|name| Edges::of(packages, name, &orders)).collect();
-    let index: BTreeMap<&PkgBase, usize> = names.iter().enumerate().map(|(index, name)| (*name, index)).collect();
-    let needs: Needs = edges
-        .iter()
-        .map(|edges| {
-            edges
-                .0
-                .iter()
-                .map(|(needed, kinds)| (index[needed], kinds.tier()))
-                .collect()
-        })
-        .collect();
-    let arrangement = arrange(&needs);
-    let mut position = vec![0; names.len()];
-    for (place, node) in arrangement.order.iter().enumerate() {
-        position[*node] = place;
+pub fn plan<'a>(packages: &Packages<'_>, orders: impl IntoIterator<Item = &'a PkgBase>, policy: &Policy<'_>) -> Plan {
+    let names: BTreeSet<&PkgBase> = orders.into_iter().collect();
+    let names: Vec<PkgBase> = names.into_iter().cloned().collect();
+    let on_list = OnList::new(packages, &names);
+    let chroot = on_list.chroot(packages);
+    let needs = on_list.needs(packages, policy.checks, &chroot);
+    Plan::new(names, needs, chroot, policy.times)
+}
+
+impl Plan {
+    /// Orders the nodes of a graph whose edges are known: `names` are sorted.
+    #[must_use]
+    pub fn of_needs(names: Vec<PkgBase>, needs: Needs, policy: &Policy<'_>) -> Self {
+        let needs = match policy.checks {
+            Checks::Count => needs,
+            Checks::LeaveOut => needs.restricted_to(policy.checks.kinds()),
+        };
+        Self::new(names, needs, Vec::new(), policy.times)
     }
-    let mut plan = Plan {
-        order: arrangement.order.iter().map(|node| names[*node].clone()).collect(),
-        ..Plan::default()
-    };
-    let mut loops: Vec<Vec<PkgBase>> = arrangement
-        .loops
-        .iter()
-        .map(|members| members.iter().map(|node| names[*node].clone()).collect())
-        .collect();
-    loops.sort();
-    plan.loops = loops;
-    for (node, edges) in edges.iter().enumerate() {
-        let name = names[node];
-        plan.graph.add_order(name.clone());
-        for (needed, kinds) in &edges.0 {
-            let is_kept = position[index[needed]] < position[node];
-            let reason = kinds.reason();
-            let force = if is_kept || reason == Reason::Break {
-                Force::Firm
-            } else {
-                Force::Relaxed
-            };
-            for kind in &kinds.0 {
-                let needs = (*needed).clone();
-                plan.graph.add_edge(
-                    name.clone(),
-                    Edge {
-                        kind: *kind,
-                        needs,
-                        force,
-                    },
-                );
+
+    fn new(names: Vec<PkgBase>, needs: Needs, chroot: Vec<u32>, times: Option<&BuildTimes>) -> Self {
+        let mut urgencies = vec![0; needs.len()];
+        let mut arrangement = arrange(&needs, &urgencies);
+        if let Some(times) = times {
+            // Which edges hold decides how long the ways are, and they decide the order: once round is enough.
+            urgencies = urgency(&needs, &arrangement.order, |node| {
+                names.get(node as usize).map_or(0, |name| times.of(name))
+            });
+            arrangement = arrange(&needs, &urgencies);
+        }
+        let order = arrangement
+            .order
+            .into_iter()
+            .filter(|node| (*node as usize) < names.len());
+        let order: Vec<u32> = order.collect();
+        let mut position = vec![0; names.len()];
+        for (place, node) in order.iter().enumerate() {
+            position[*node as usize] = number(place);
+        }
+        let name_of = |node: &u32| names[*node as usize].clone();
+        let mut loops = arrangement.loops;
+        loops.sort_unstable();
+        let mut plan = Self {
+            order: order.iter().map(name_of).collect(),
+            loops: loops
+                .iter()
+                .map(|members| members.iter().map(name_of).collect())
+                .collect(),
+            dropped: Vec::new(),
+            names,
+            needs,
+            chroot,
+            position,
+        };
+        plan.dropped = plan.edges_against_the_order(&loops);
+        plan
+    }
+
+    /// The edges between the orders, as they are written to the disk.
+    #[must_use]
+    pub fn graph(&self) -> BuildGraph {
+        let mut graph = BuildGraph::default();
+        for (node, name) in (0..).zip(&self.names) {
+            graph.add_order(name.clone());
+            for need in self.all_needs(node) {
+                let force = if self.is_kept(node, &need) || need.kinds.tier() == Tier::Make {
+                    Force::Firm
+                } else {
+                    Force::Relaxed
+                };
+                let implied = need.kinds.is_empty().then_some(Kind::Make);
+                for kind in need.kinds.iter().chain(implied) {
+                    let needs = self.names[need.node as usize].clone();
+                    graph.add_edge(name.clone(), Edge { kind, needs, force });
+                }
             }
-            if kinds.0.is_empty() {
-                let (kind, needs) = (Kind::Make, (*needed).clone());
-                plan.graph.add_edge(name.clone(), Edge { kind, needs, force });
-            }
-            if !is_kept {
-                plan.dropped.push(Dropped {
-                    pkgbase: name.clone(),
-                    needs: (*needed).clone(),
-                    reason,
+        }
+        graph
+    }
+
+    /// What an order needs, base-devel included; sorted.
+    fn all_needs(&self, node: u32) -> Vec<Need> {
+        let with_chroot = self.needs.of(node);
+        let count = with_chroot.partition_point(|need| (need.node as usize) < self.names.len());
+        let declared = &with_chroot[..count];
+        let is_declared = |member: &u32| declared.binary_search_by_key(member, |need| need.node).is_ok();
+        let implied = self
+            .chroot
+            .iter()
+            .filter(|member| **member != node && !is_declared(member));
+        let implied = implied.map(|member| Need {
+            node: *member,
+            kinds: Kinds::IMPLIED,
+        });
+        let mut all: Vec<Need> = declared.iter().copied().chain(implied).collect();
+        all.sort_unstable();
+        all
+    }
+
+    fn is_kept(&self, node: u32, need: &Need) -> bool {
+        self.position[need.node as usize] < self.position[node as usize]
+    }
+
+    fn edges_against_the_order(&self, loops: &[Vec<u32>]) -> Vec<Dropped> {
+        let mut loop_of = vec![None; self.names.len()];
+        for (index, members) in loops.iter().enumerate() {
+            members
+                .iter()
+                .for_each(|member| loop_of[*member as usize] = Some(index + 1));
+        }
+        let mut dropped = Vec::new();
+        for node in 0..number(self.names.len()) {
+            for need in self
+                .all_needs(node)
+                .into_iter()
+                .filter(|need| !self.is_kept(node, need))
+            {
+                dropped.push(Dropped {
+                    pkgbase: self.names[node as usize].clone(),
+                    needs: self.names[need.node as usize].clone(),
+                    kinds: need.kinds.iter().collect(),
+                    loop_number: loop_of[node as usize].filter(|_| !need.kinds.is_empty()),
+                    reason: Reason::of(need.kinds),
                 });
             }
         }
-    }
-    plan.dropped.sort();
-    plan
-}
-
-/// The kinds of one edge; none when it is implied.
-#[derive(Debug, Default)]
-struct Kinds(BTreeSet<Kind>);
-
-impl Kinds {
-    fn tier(&self) -> Tier {
-        match self.reason() {
-            Reason::Implied => Tier::Implied,
-            Reason::Check => Tier::Check,
-            Reason::Run => Tier::Run,
-            Reason::Break => Tier::Make,
-        }
-    }
-
-    /// What is said when it does not hold.
-    fn reason(&self) -> Reason {
-        if self.0.contains(&Kind::Make) {
-            Reason::Break
-        } else if self.0.contains(&Kind::Run) {
-            Reason::Run
-        } else if self.0.contains(&Kind::Check) {
-            Reason::Check
-        } else {
-            Reason::Implied
-        }
+        dropped
     }
 }
 
-/// The edges of one order to others on the list.
-struct Edges<'a>(BTreeMap<&'a PkgBase, Kinds>);
+/// Which of all packages are on the list.
+struct OnList {
+    /// For each package its place on the list of names.
+    places: Vec<Option<u32>>,
+    /// For each name on the list its package; an order without one needs nothing.
+    nodes: Vec<Option<u32>>,
+}
 
-impl<'a> Edges<'a> {
-    fn of(packages: &Packages<'_>, pkgbase: &PkgBase, orders: &BTreeSet<&'a PkgBase>) -> Self {
-        let mut edges = Self(BTreeMap::new());
-        if let Some(info) = packages.info(pkgbase) {
-            let mut add = |dependencies: &[Dependency], kind| {
-                for dependency in dependencies {
-                    for needed in packages.chosen(pkgbase, dependency) {
-                        if let Some(needed) = orders.get(needed) {
-                            edges.0.entry(needed).or_default().0.insert(kind);
-                        }
-                    }
-                }
-            };
-            add(&info.makedepends, Kind::Make);
-            add(&info.checkdepends, Kind::Check);
-            add(&info.depends, Kind::Run);
-            for package in &info.packages {
-                add(&package.depends, Kind::Run);
+impl OnList {
+    fn new(packages: &Packages<'_>, names: &[PkgBase]) -> Self {
+        let mut known = (0..).zip(packages.names()).peekable();
+        let mut places = vec![None; packages.names().len()];
+        let mut nodes = vec![None; names.len()];
+        // Both are sorted.
+        for (place, name) in names.iter().enumerate() {
+            while known.next_if(|(_, package)| **package < name).is_some() {}
+            if let Some((node, _)) = known.next_if(|(_, package)| **package == name) {
+                places[node as usize] = Some(number(place));
+                nodes[place] = Some(node);
             }
         }
+        Self { places, nodes }
+    }
+
+    /// What the orders need of each other and of the chroot, which is the last node, if any of them builds a part of it.
+    fn needs(&self, packages: &Packages<'_>, checks: Checks, chroot: &[u32]) -> Needs {
+        let counting = checks.kinds();
+        let implied = |node| Need {
+            node,
+            kinds: Kinds::IMPLIED,
+        };
+        let to_chroot = (!chroot.is_empty()).then(|| implied(number(self.nodes.len())));
+        let mut needs = Needs::default();
+        for node in &self.nodes {
+            let wants = node.map_or(&[][..], |node| packages.wants_of(node));
+            let wants = wants.iter().filter(|(_, kinds)| !kinds.common(counting).is_empty());
+            let declared = wants.flat_map(|(dependency, kinds)| {
+                let chosen = packages.resolved(*dependency).chosen_by(node.unwrap_or(u32::MAX));
+                let places = chosen.iter().filter_map(|chosen| self.places[*chosen as usize]);
+                places.map(|node| Need { node, kinds: *kinds })
+            });
+            needs.push(declared.chain(to_chroot));
+        }
+        if to_chroot.is_some() {
+            needs.push(chroot.iter().copied().map(implied));
+        }
+        needs
+    }
+
+    /// The orders that build what every package is built with, sorted.
+    fn chroot(&self, packages: &Packages<'_>) -> Vec<u32> {
+        let place = |node: u32| self.places[node as usize];
+        let mut members = BTreeSet::new();
         for name in IMPLIED {
             // The package of that name waits for its members itself.
-            let on_list = packages.builder_of(name).filter(|builder| orders.contains(builder));
-            let members = match on_list {
-                Some(builder) => BTreeSet::from([builder]),
-                None => packages.members(name),
-            };
-            for member in members {
-                if let Some(needed) = orders.get(member).filter(|needed| **needed != pkgbase) {
-                    edges.0.entry(needed).or_default();
-                }
+            match packages.builder_of(name).and_then(place) {
+                Some(builder) => members.extend([builder]),
+                None => members.extend(packages.members(name).into_iter().filter_map(place)),
             }
         }
-        edges
+        members.into_iter().collect()
     }
 }
