@@ -1,5 +1,7 @@
 //! libalpm, in the version of this machine. It compares versions, so that they are ordered as pacman orders them by
-//! construction.
+//! construction, and reads sync databases, so that what pacman reads can be read.
+
+pub mod sync;
 
 #[cfg(feature = "libalpm13")]
 use alpm13 as binding;
@@ -10,9 +12,14 @@ use alpm16 as binding;
 
 use std::cmp::Ordering;
 
-/// Compares two full versions as pacman does, vercmp(8). A missing pkgrel matches every pkgrel.
+/// Compares two full versions as pacman does, vercmp(8). A missing pkgrel matches every pkgrel. What stands behind a NUL
+/// does not count: libalpm would not see it.
 #[must_use]
 #[inline]
 pub fn vercmp(a: &str, b: &str) -> Ordering {
-    binding::vercmp(a, b)
+    binding::vercmp(before_nul(a), before_nul(b))
+}
+
+fn before_nul(text: &str) -> &str {
+    text.split('\0').next().unwrap_or_default()
 }

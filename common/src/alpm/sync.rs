@@ -1,0 +1,247 @@
+//! pacman's sync databases as a source of packages: gzip, xz, zstd or plain tar, whatever libalpm reads.
+//!
+//! A package's `desc` names what it needs to be built and tested, too, so whole distributions can be ordered without a
+//! PKGBUILD. The packages of one pkgbase are united again. Of two packages of one name the one in the earlier
+//! database counts, as it does for pacman.
+//!
+//! libalpm wants databases in a directory of its own form: links in a temporary one lead to the files. It is used from
+//! one thread at a time; each database gets its own handle, so that several are read at once.
+
+use std::collections::{BTreeMap, HashSet};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::binding::{self, Alpm, SigLevel};
+use crate::atomic::FileError;
+use crate::graph::Packages;
+use crate::names::{NameError, PkgBase, PkgName};
+use crate::srcinfo::{Comparison, Dependency, Package, SrcInfo};
+use crate::version::VersionError;
+
+/// A database that cannot be used.
+#[derive(Debug, Error)]
+pub enum SyncError {
+    /// Its name is not that of a database.
+    #[error("{} is not the name of a sync database (REPOSITORY.db)", .0.display())]
+    Name(PathBuf),
+    /// There is no place for libalpm's directory.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// libalpm cannot read it.
+    #[error("cannot read the database {}: {cause}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What libalpm says.
+        cause: String,
+    },
+}
+
+/// A package that cannot be used; the others are not concerned.
+#[derive(Debug, Error)]
+#[error("{} of {} is left out: {cause}", package, path.display())]
+pub struct Complaint {
+    package: String,
+    path: PathBuf,
+    cause: EntryError,
+}
+
+#[derive(Debug, Error)]
+enum EntryError {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Version(#[from] VersionError),
+}
+
+/// What is built from one pkgbase, and the place of its database.
+#[derive(Debug, Clone)]
+struct Built {
+    info: SrcInfo,
+    rank: usize,
+}
+
+/// The packages of some databases.
+#[derive(Debug, Default)]
+pub struct Databases {
+    built: BTreeMap<PkgBase, Built>,
+    /// Packages that are left out, with the reasons.
+    pub complaints: Vec<Complaint>,
+}
+
+/// One package as a database has it.
+struct Entry {
+    pkgbase: PkgBase,
+    info: SrcInfo,
+}
+
+impl Databases {
+    /// Reads databases, the one that counts most first.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub fn read(files: &[PathBuf]) -> Result<Self, SyncError> {
+        let read: Vec<_> = std::thread::scope(|scope| {
+            let readers: Vec<_> = files.iter().map(|file| scope.spawn(|| read(file))).collect();
+            let join = |reader: std::thread::ScopedJoinHandle<'_, _>| {
+                reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            readers.into_iter().map(join).collect()
+        });
+        let mut databases = Self::default();
+        let mut names: HashSet<PkgName> = HashSet::new();
+        for (rank, entries) in read.into_iter().enumerate() {
+            let (entries, complaints) = entries?;
+            databases.complaints.extend(complaints);
+            for entry in entries {
+                // An entry is one package.
+                if entry
+                    .info
+                    .packages
+                    .iter()
+                    .all(|package| names.insert(package.pkgname.clone()))
+                {
+                    databases.add(entry, rank);
+                }
+            }
+        }
+        Ok(databases)
+    }
+
+    /// The packages, to be resolved and ordered.
+    #[must_use]
+    pub fn packages(&self) -> Packages<'_> {
+        let built = self.built.iter();
+        Packages::ranked(built.map(|(pkgbase, built)| (pkgbase, Some(&built.info), built.rank)))
+    }
+
+    /// What the databases say, a pkgbase each.
+    pub fn infos(&self) -> impl Iterator<Item = (&PkgBase, &SrcInfo)> {
+        self.built.iter().map(|(pkgbase, built)| (pkgbase, &built.info))
+    }
+
+    fn add(&mut self, entry: Entry, rank: usize) {
+        let Some(built) = self.built.get_mut(&entry.pkgbase) else {
+            let info = entry.info;
+            self.built.insert(entry.pkgbase, Built { info, rank });
+            return;
+        };
+        let unite = |all: &mut Vec<Dependency>, more: Vec<Dependency>| {
+            // Every package of a pkgbase says the same.
+            if *all != more {
+                all.extend(more);
+                all.sort_unstable();
+                all.dedup();
+            }
+        };
+        unite(&mut built.info.makedepends, entry.info.makedepends);
+        unite(&mut built.info.checkdepends, entry.info.checkdepends);
+        built.info.packages.extend(entry.info.packages);
+    }
+}
+
+/// The packages of one database in its order, and those that are left out.
+fn read(file: &Path) -> Result<(Vec<Entry>, Vec<Complaint>), SyncError> {
+    let no_name = || SyncError::Name(file.to_owned());
+    let name = file.file_name().and_then(|name| name.to_str()).ok_or_else(no_name)?;
+    let (name, _) = name
+        .split_once(".db")
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(no_name)?;
+    let file = file.canonicalize().map_err(FileError::at("find", file))?;
+    let directory = tempfile::tempdir().map_err(FileError::at("make a directory in", std::env::temp_dir()))?;
+    let databases = directory.path().join("sync");
+    std::fs::create_dir(&databases).map_err(FileError::at("make", &databases))?;
+    let link = databases.join(format!("{name}.db"));
+    symlink(&file, &link).map_err(FileError::at("make", &link))?;
+    let failed = |cause: String| SyncError::Database {
+        path: file.clone(),
+        cause,
+    };
+    // libarchive takes a file without content for an archive without members.
+    if file.metadata().map_err(FileError::at("look at", &file))?.len() == 0 {
+        return Err(failed("it is empty".to_owned()));
+    }
+    let root = directory.path().to_string_lossy();
+    let alpm = Alpm::new(&*root, &*root).map_err(|error| failed(error.to_string()))?;
+    let database = alpm
+        .register_syncdb(name, SigLevel::NONE)
+        .map_err(|error| failed(error.to_string()))?;
+    database.is_valid().map_err(|error| failed(error.to_string()))?;
+    let packages = database.pkgs();
+    if packages.is_empty() && alpm.last_error() != binding::Error::Ok {
+        return Err(failed(alpm.last_error().to_string()));
+    }
+    let mut entries = Vec::with_capacity(packages.len());
+    let mut complaints = Vec::new();
+    for package in packages {
+        match entry(
+            (package.name(), package.base(), package.version().as_str()),
+            Lists {
+                makedepends: package.makedepends().iter().map(|it| dependency(&it)).collect(),
+                checkdepends: package.checkdepends().iter().map(|it| dependency(&it)).collect(),
+                depends: package.depends().iter().map(|it| dependency(&it)).collect(),
+                provides: package.provides().iter().map(|it| dependency(&it)).collect(),
+                groups: package.groups().iter().map(str::to_owned).collect(),
+                is_any: package.arch() == Some("any"),
+            },
+        ) {
+            Ok(entry) => entries.push(entry),
+            Err(cause) => complaints.push(Complaint {
+                package: package.name().to_owned(),
+                path: file.clone(),
+                cause,
+            }),
+        }
+    }
+    Ok((entries, complaints))
+}
+
+/// What a package says besides its names.
+struct Lists {
+    makedepends: Vec<Dependency>,
+    checkdepends: Vec<Dependency>,
+    depends: Vec<Dependency>,
+    provides: Vec<Dependency>,
+    groups: Vec<String>,
+    is_any: bool,
+}
+
+fn entry((name, base, version): (&str, Option<&str>, &str), lists: Lists) -> Result<Entry, EntryError> {
+    let pkgbase: PkgBase = base.unwrap_or(name).parse()?;
+    let package = Package {
+        pkgname: name.parse()?,
+        is_any: lists.is_any,
+        depends: lists.depends,
+        provides: lists.provides,
+        conflicts: Vec::new(),
+        replaces: Vec::new(),
+        groups: lists.groups,
+    };
+    let info = SrcInfo {
+        pkgbase: pkgbase.clone(),
+        version: version.parse()?,
+        makedepends: lists.makedepends,
+        checkdepends: lists.checkdepends,
+        depends: Vec::new(),
+        packages: vec![package],
+    };
+    Ok(Entry { pkgbase, info })
+}
+
+fn dependency(it: &binding::Dep) -> Dependency {
+    let comparison = match it.depmod() {
+        binding::DepMod::Any => None,
+        binding::DepMod::Eq => Some(Comparison::Equal),
+        binding::DepMod::Ge => Some(Comparison::AtLeast),
+        binding::DepMod::Le => Some(Comparison::AtMost),
+        binding::DepMod::Gt => Some(Comparison::Greater),
+        binding::DepMod::Lt => Some(Comparison::Less),
+    };
+    Dependency {
+        name: it.name().to_owned(),
+        version: comparison.and_then(|sign| Some((sign, it.version()?.as_str().to_owned()))),
+    }
+}
