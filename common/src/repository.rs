@@ -11,7 +11,7 @@
 //!     .leaving                        `Unix-time file`: links that no database names any more, and since when
 //!   .transactions/N                   what a transaction did, so that it can be taken back
 //!   lastupdate                        Unix time of the last change
-//!   .publish-pending                  changed paths that publish_command has not been told of
+//!   .publish-pending .publish-running .refresh-pending     what the world has not been told, see [`publish`]
 //! ```
 //!
 //! Invariants: no database ever names a file that is absent; a generation number belongs to one [`Transaction`] over all
@@ -58,6 +58,7 @@ use crate::names::{Arch, FileName, NameError, PkgName, Repository};
 use crate::process::ProcessError;
 use crate::version::PackageFileName;
 use directory::Directory;
+use publish::Announcing;
 use signing::Signing;
 
 /// A repository that cannot be read or changed.
@@ -141,7 +142,7 @@ pub struct Repositories {
     pattern: String,
     classes: Classes,
     signing: Option<Signing>,
-    publish_command: Vec<String>,
+    announcing: Announcing,
     grace_seconds: u64,
     kept_generations: u64,
     kept_versions: u64,
@@ -168,7 +169,7 @@ impl Repositories {
             pattern,
             classes: Classes::from_config(config)?,
             signing: Signing::from_config(config)?,
-            publish_command: config.words("publish_command").map(str::to_owned).collect(),
+            announcing: Announcing::from_config(config)?,
             grace_seconds: config.number("grace_seconds", 86400)?,
             kept_generations: config.number("kept_generations", 10)?,
             kept_versions: config.number("kept_versions", 1)?,

@@ -12,5 +12,6 @@ pub mod package;
 pub mod packaging;
 pub mod port;
 pub mod raw_tar;
+pub mod s3;
 pub mod sshd;
 pub mod tool;

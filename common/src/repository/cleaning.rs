@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::directory::{Directory, Kind};
 use super::segments::{Segment, Volume};
@@ -51,6 +51,7 @@ impl Repositories {
                 continue;
             }
             for number in directory.outdated_generations(since)? {
+                self.note_changes(&[self.relative(&directory.generation(number))])?;
                 directory.remove_generation(number)?;
             }
             removed += self.clean_links(&directory, now)?;
@@ -65,7 +66,7 @@ impl Repositories {
             Some(number) => Named::default().of(directory, number)?,
             None => return Ok(0),
         };
-        let mut removed = 0;
+        let mut gone = Vec::new();
         let files = directory.files()?;
         let kept = versions::newest_besides(&named, &files, self.kept_versions.saturating_sub(1));
         for name in files {
@@ -76,15 +77,25 @@ impl Repositories {
             // What a killed tool or repo-remove left has been noticed only now.
             let since = *leaving.entry(package).or_insert(now);
             if since + self.grace_seconds <= now && !kept.contains(name.as_str().trim_end_matches(".sig")) {
-                atomic::remove(&directory.path.join(&name))?;
-                removed += 1;
+                gone.push(directory.path.join(&name));
             }
         }
+        self.remove_told(&gone)?;
         leaving.retain(|name, _| !named.contains(name) && directory.path.join(name).exists());
         if leaving != before {
             write_leaving(directory, &leaving)?;
         }
-        Ok(removed)
+        Ok(gone.len())
+    }
+
+    /// Removes files that are to be removed elsewhere, too.
+    fn remove_told(&self, paths: &[PathBuf]) -> Result<(), RepositoryError> {
+        let changed: Vec<String> = paths.iter().map(|path| self.relative(path)).collect();
+        self.note_changes(&changed)?;
+        for path in paths {
+            atomic::remove(path)?;
+        }
+        Ok(())
     }
 
     fn clean_pool(&self, now: u64) -> Result<usize, RepositoryError> {
@@ -108,9 +119,7 @@ impl Repositories {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             !named.contains(name.trim_end_matches(".sig"))
         });
-        for path in &unlinked {
-            atomic::remove(path)?;
-        }
+        self.remove_told(&unlinked)?;
         Ok(unlinked.len())
     }
 
