@@ -120,7 +120,7 @@ pub fn sync_directory(path: &Path) -> Result<(), FileError> {
         .map_err(FileError::at("sync directory", path))
 }
 
-/// Files and directories that have been written, and are to last before something makes them visible.
+/// Changes that are to last before something makes them visible, or are many: synced together.
 #[derive(Debug, Default)]
 pub struct Batch {
     files: BTreeSet<PathBuf>,
@@ -140,6 +140,34 @@ impl Batch {
     /// Takes in the names in a directory.
     pub fn directory(&mut self, path: &Path) {
         self.directories.insert(path.to_owned());
+    }
+
+    /// Removes a file if it is there.
+    ///
+    /// # Errors
+    /// It is there and cannot be removed.
+    pub fn remove(&mut self, path: &Path) -> Result<(), FileError> {
+        match fs::remove_file(path) {
+            Ok(()) => self.directory(parent(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(FileError::at("remove", path)(error)),
+        }
+        Ok(())
+    }
+
+    /// Renames a file within its directory if it is there; whether it was.
+    ///
+    /// # Errors
+    /// It is there and cannot be renamed.
+    pub fn rename(&mut self, from: &Path, to: &Path) -> Result<bool, FileError> {
+        match fs::rename(from, to) {
+            Ok(()) => {
+                self.directory(parent(to));
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(FileError::at("rename", from)(error)),
+        }
     }
 
     /// Makes everything last.

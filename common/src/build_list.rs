@@ -241,6 +241,16 @@ impl BuildList {
         self.places.get(pkgbase).map(|place| &self.orders[*place])
     }
 
+    /// Puts an order behind the others, unless its package has one; false then.
+    pub fn add(&mut self, order: Order) -> bool {
+        if self.places.contains_key(&order.pkgbase) {
+            return false;
+        }
+        self.places.insert(order.pkgbase.clone(), self.orders.len());
+        self.orders.push(order);
+        true
+    }
+
     /// Takes an order off the list; false when it is not on it.
     pub fn remove(&mut self, order: &Order) -> bool {
         let Some(place) = self.orders.iter().position(|other| other == order) else {

@@ -51,10 +51,12 @@ pub enum Event {
     Unblocked,
     /// Packages are approved no more.
     Faulty,
+    /// A transaction was taken back; the detail says which, and where the order stands now.
+    TakenBack,
 }
 
 impl Event {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Scheduled,
         Self::Assigned,
         Self::Failed,
@@ -67,6 +69,7 @@ impl Event {
         Self::Blocked,
         Self::Unblocked,
         Self::Faulty,
+        Self::TakenBack,
     ];
 
     /// The word in the file.
@@ -85,6 +88,7 @@ impl Event {
             Self::Blocked => "blocked",
             Self::Unblocked => "unblocked",
             Self::Faulty => "faulty",
+            Self::TakenBack => "taken-back",
         }
     }
 }

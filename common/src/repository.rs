@@ -18,6 +18,7 @@
 //! repositories; a database's modification time is later than its predecessor's in whole seconds. Changes are made with
 //! the package-database lock held ([`crate::work_dir`]), and within it with repo-add's own lock of each repository.
 
+mod check;
 pub mod class;
 mod cleaning;
 mod commit;
@@ -30,12 +31,14 @@ mod pool;
 mod publish;
 mod published;
 mod recovery;
+mod repair;
 mod rollback;
 mod segments;
 mod signing;
 mod stock;
 mod superseded;
 mod transaction;
+mod transition;
 mod versions;
 
 use std::collections::BTreeSet;
@@ -43,13 +46,15 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use check::{Fault, Problem};
 pub use class::{Class, Classes};
 pub use commit::Commit;
 pub use entry::{Entry, EntryError};
-pub use history::{Fact, Record, Transition};
+pub use history::Record;
 pub use publish::PublishError;
 pub use superseded::{Arrival, Contents};
 pub use transaction::{NewPackage, Transaction};
+pub use transition::{Standing, Transition};
 
 use crate::archive::ArchiveError;
 use crate::atomic::FileError;

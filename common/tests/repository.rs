@@ -13,7 +13,7 @@ use common::lock::Patience;
 use common::names::{PkgName, Repository};
 use common::package::PackageFile;
 use common::process::Command;
-use common::repository::{Commit, Fact, NewPackage, Repositories, RepositoryError, Transition};
+use common::repository::{Commit, NewPackage, Repositories, RepositoryError, Standing, Transition};
 use common::state::State;
 use tempfile::TempDir;
 use testkit::gpg::GpgHome;
@@ -352,16 +352,10 @@ fn transactions_are_taken_back_with_their_databases_to_the_byte_and_their_states
     }
     house.add("testing", &PackageSpec::new("a", "2-1"));
     let before = ["core", "testing"].map(|repository| databases(&house, repository));
-    let fact = |state| {
-        Some(Fact {
-            state,
-            files: vec!["a-2-1-x86_64.pkg.tar.zst".to_owned()],
-        })
-    };
     let transition = Transition {
         order: format!("a {0} {0} core", "0".repeat(40)).parse().unwrap(),
-        before: fact(State::Tested),
-        after: None,
+        before: Standing::In(State::Tested, vec!["a-2-1-x86_64.pkg.tar.zst".to_owned()]),
+        after: Standing::Finished,
     };
     let mut transaction = house.repositories.transaction();
     transaction.move_package(&pkgname("a"), &name("testing"), &name("core"));

@@ -37,6 +37,15 @@ pub struct Cli {
     /// Move only what lies in this repository (repeatable)
     #[arg(long, value_name = "REPOSITORY")]
     pub repo: Vec<String>,
+    /// Take back the newest change of the repositories, or all from this number on, with the states of the packages
+    #[arg(long, value_name = "NUMBER", num_args = 0..=1, conflicts_with_all = ["explain", "unstage", "stabilize", "force", "progressive", "repo", "json"])]
+    pub rollback: Option<Option<u64>>,
+    /// Look whether databases, files, signatures and states agree, and print what does not
+    #[arg(long, conflicts_with_all = ["explain", "unstage", "stabilize", "force", "progressive", "repo", "json", "rollback"])]
+    pub check: bool,
+    /// Mend what can be mended, and print what is left
+    #[arg(long, conflicts_with_all = ["no_action", "explain", "unstage", "stabilize", "force", "progressive", "repo", "json", "rollback", "check"])]
+    pub repair: bool,
     /// Print one JSON object a line
     #[arg(long)]
     pub json: bool,

@@ -11,6 +11,7 @@ mod ages;
 mod ahead;
 mod approval;
 mod candidate;
+mod check;
 mod cli;
 mod decision;
 mod explain;
@@ -19,7 +20,9 @@ mod neighbours;
 mod plan;
 mod report;
 mod request;
+mod rollback;
 mod situation;
+mod transitions;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -35,7 +38,7 @@ use common::exit::Failure;
 use common::journal::{Entry, Event};
 use common::lock::Patience;
 use common::names::{FileName, NameError};
-use common::repository::{Class, Repositories, RepositoryError};
+use common::repository::{Class, Repositories, RepositoryError, Transition};
 use common::state::State;
 use common::work_dir::{Hindrance, Scope, WorkDir, WorkDirError};
 
@@ -44,7 +47,9 @@ pub use crate::cli::Cli;
 use crate::gather::Ahead;
 use crate::plan::Plan;
 use crate::request::RequestError;
+use crate::rollback::Extent;
 use crate::situation::{Request, Situation};
+use crate::transitions::Transitions;
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,27 +128,16 @@ pub fn run(
         messages,
         now: Now::read().unix,
     };
-    let ahead = master.look_ahead()?;
-    if cli.no_action || cli.explain.is_some() {
-        return master.show(cli, &ahead, stdout);
-    }
     let patience = if cli.wait {
         Patience::Bounded(Duration::from_secs(86400))
     } else {
         // Builders hold the build-list lock for moments, and all the time somebody does.
         Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 10)?))
     };
-    let outcome = {
-        let _locks = match master.work_dir.lock(Scope::Both, patience) {
-            Ok(locks) => locks,
-            Err(hindrance @ (Hindrance::Lock(_) | Hindrance::Insane(_))) => {
-                return Ok(Outcome::Hindered(hindrance.to_string()));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        master.update(cli, &ahead, stdout)?
-    };
-    if let Err(error) = master.repositories.publish() {
+    let outcome = master.perform(cli, patience, stdout)?;
+    if !cli.no_action
+        && let Err(error) = master.repositories.publish()
+    {
         messages.error(format_args!("warning: {error}"));
     }
     Ok(outcome)
@@ -158,6 +152,49 @@ struct Master<'a> {
 }
 
 impl Master<'_> {
+    /// Does what is asked for: what only reads without locks, what takes long before them or after them.
+    fn perform(&self, cli: &Cli, patience: Patience, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
+        let locked = |work: &mut dyn FnMut() -> anyhow::Result<Outcome>| {
+            let _locks = match self.work_dir.lock(Scope::Both, patience) {
+                Ok(locks) => locks,
+                Err(hindrance @ (Hindrance::Lock(_) | Hindrance::Insane(_))) => {
+                    return Ok(Outcome::Hindered(hindrance.to_string()));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            work()
+        };
+        if let Some(since) = cli.rollback {
+            let extent = since.map_or(Extent::Newest, Extent::Since);
+            if cli.no_action {
+                return self.show_rollback(extent, stdout);
+            }
+            return locked(&mut || self.roll_back(extent, patience));
+        }
+        if cli.check || cli.repair {
+            let mut found = Vec::new();
+            let outcome = locked(&mut || {
+                if cli.repair
+                    && let Some(hindered) = self.repair(patience)?
+                {
+                    return Ok(hindered);
+                }
+                found = self.check()?;
+                Ok(Outcome::Done)
+            })?;
+            if outcome != Outcome::Done {
+                return Ok(outcome);
+            }
+            found.extend(self.check_files()?);
+            return check::report(&found, stdout);
+        }
+        let ahead = self.look_ahead()?;
+        if cli.no_action || cli.explain.is_some() {
+            return self.show(cli, &ahead, stdout);
+        }
+        locked(&mut || self.update(cli, &ahead, stdout))
+    }
+
     /// The bug list, if anything waits for it.
     fn bugs(&self) -> anyhow::Result<Bugs> {
         if self.work_dir.states().with(State::Testing)?.is_empty() {
@@ -196,10 +233,8 @@ impl Master<'_> {
     /// The real run, with the locks held.
     fn update(&self, cli: &Cli, ahead: &Ahead, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
         let patience = Patience::Bounded(Duration::from_secs(self.config.number("lock_wait_seconds", 10)?));
-        match self.repositories.transaction().commit(self.now, patience) {
-            Ok(commit) => self.warn(&commit.warnings),
-            Err(error @ RepositoryError::Busy { .. }) => return Ok(Outcome::Hindered(error.to_string())),
-            Err(error) => return Err(error.into()),
+        if let Some(outcome) = self.complete(patience)? {
+            return Ok(outcome);
         }
         let situation = self.situation(ahead)?;
         let request = match self.request(cli) {
@@ -216,13 +251,19 @@ impl Master<'_> {
             self.work_dir.states().change(order, State::Testing, State::Tested)?;
             self.note(Event::Tested, order, "by age");
         }
-        match self.move_packages(&plan, patience) {
-            Ok(()) => {}
+        let transitions = Transitions::of(&plan, &self.work_dir.states())?;
+        let number = match self.move_packages(&plan, &transitions, patience) {
+            Ok(number) => number,
             Err(error @ RepositoryError::Busy { .. }) => return Ok(Outcome::Hindered(error.to_string())),
             Err(error @ RepositoryError::Absent { .. }) => return Ok(Outcome::BadInput(error.to_string())),
             Err(error) => return Err(error.into()),
+        };
+        self.note_arrivals(&plan);
+        Transition::apply_all(&transitions.moved, &self.work_dir)?;
+        Transition::apply_all(&transitions.left, &self.work_dir)?;
+        if let Some(number) = number {
+            self.repositories.settle(number)?;
         }
-        self.change_states(&plan)?;
         self.repositories.clean(self.now)?;
         if cli.json {
             report::json(&situation, &plan, stdout)?;
@@ -257,7 +298,29 @@ impl Master<'_> {
         Ok(None)
     }
 
-    fn move_packages(&self, plan: &Plan, patience: Patience) -> Result<(), RepositoryError> {
+    /// Completes what a killed run left: databases that were to be flipped, and states that were to be changed.
+    fn complete(&self, patience: Patience) -> anyhow::Result<Option<Outcome>> {
+        match self.repositories.transaction().commit(self.now, patience) {
+            Ok(commit) => self.warn(&commit.warnings),
+            Err(error @ RepositoryError::Busy { .. }) => return Ok(Some(Outcome::Hindered(error.to_string()))),
+            Err(error) => return Err(error.into()),
+        }
+        for record in self.repositories.unsettled()? {
+            Transition::apply_all(&record.transitions, &self.work_dir)?;
+            self.repositories.settle(record.number)?;
+            let number = record.number;
+            self.warn(&[format!("the states of transaction {number} were completed")]);
+        }
+        Ok(None)
+    }
+
+    /// One transaction, and its number.
+    fn move_packages(
+        &self,
+        plan: &Plan,
+        transitions: &Transitions,
+        patience: Patience,
+    ) -> Result<Option<u64>, RepositoryError> {
         let mut transaction = self.repositories.transaction();
         for movement in &plan.moves {
             for (name, from) in &movement.packages {
@@ -270,50 +333,42 @@ impl Master<'_> {
         for (repository, entry) in &plan.deleted {
             transaction.remove(repository, &entry.name);
         }
-        if !transaction.is_empty() {
-            self.warn(&transaction.commit(self.now, patience)?.warnings);
+        if transaction.is_empty() {
+            return Ok(None);
         }
-        Ok(())
+        transaction.note_transitions(transitions.moved.iter().cloned());
+        let commit = transaction.commit(self.now, patience)?;
+        self.warn(&commit.warnings);
+        Ok(commit.number)
     }
 
-    fn change_states(&self, plan: &Plan) -> anyhow::Result<()> {
-        let states = self.work_dir.states();
+    fn note_arrivals(&self, plan: &Plan) {
         let moved = plan.moves.iter().map(|movement| (&movement.order, movement.class));
         let arrived = plan.arrived.iter().map(|(order, class)| (order, *class));
-        for (order, class) in moved.chain(arrived) {
-            if class == Class::Stable {
-                self.note(Event::Stable, order, "");
-                states.remove(order, State::Testing)?;
-                states.remove(order, State::Tested)?;
-                continue;
-            }
-            self.note(Event::Testing, order, "");
-            for (other, known) in states.list()? {
-                for state in [State::Testing, State::Tested] {
-                    if other.pkgbase == order.pkgbase && other != *order && known.contains(&state) {
-                        states.remove(&other, state)?;
-                    }
-                }
-            }
-            states.change(order, State::Done, State::Testing)?;
-        }
-        for (order, state) in &plan.vanished {
-            states.remove(order, *state)?;
-            states.remove(order, State::Tested)?;
-        }
-        Ok(())
+        let entries = moved.chain(arrived).map(|(order, class)| match class {
+            Class::Stable => self.entry(Event::Stable, order, ""),
+            _ => self.entry(Event::Testing, order, ""),
+        });
+        self.journal(&entries.collect::<Vec<_>>());
     }
 
-    /// Writes the journal; ages are taken from it, but a state file's own time is there, too.
     fn note(&self, event: Event, order: &Order, detail: &str) {
-        let entry = Entry {
+        self.journal(&[self.entry(event, order, detail)]);
+    }
+
+    fn entry(&self, event: Event, order: &Order, detail: &str) -> Entry {
+        Entry {
             time: self.now,
             event,
             order: order.clone(),
             builder: None,
             detail: detail.to_owned(),
-        };
-        if let Err(error) = self.work_dir.journal().append(&[entry]) {
+        }
+    }
+
+    /// Writes the journal; ages are taken from it, but a state file's own time is there, too.
+    fn journal(&self, entries: &[Entry]) {
+        if let Err(error) = self.work_dir.journal().append(entries) {
             self.messages.error(format_args!("warning: {error}"));
         }
     }

@@ -12,7 +12,7 @@ use common::journal::{Entry, Event};
 use common::lock::Patience;
 use common::names::{Builder, FileName, PkgName, Repository};
 use common::package::PackageFile;
-use common::repository::{Arrival, Class, NewPackage, Repositories, RepositoryError};
+use common::repository::{Arrival, Class, NewPackage, Repositories, RepositoryError, Standing, Transition};
 use common::state::State;
 use common::version::PackageFileName;
 use common::work_dir::{Hindrance, Locks, Scope, WorkDir};
@@ -178,12 +178,13 @@ impl<'a> Master<'a> {
             .map(|package| package.file.file_name.to_file_name())
             .collect::<Result<_, _>>()?;
         let read: Vec<PackageFile> = packages.iter().map(|package| package.file.clone()).collect();
-        match self.publish(order, &to, packages, now.unix) {
-            Ok(()) => self.keep_sonames(&read),
+        let number = match self.publish(order, &to, packages, now.unix) {
+            Ok(number) => number,
             Err(error @ RepositoryError::Differs(_)) => return Ok(Outcome::Outdated(error.to_string())),
             Err(error @ RepositoryError::Busy { .. }) => return Ok(Outcome::RetryLater(error.to_string())),
             Err(error) => return Err(error).context("the packages cannot be published"),
-        }
+        };
+        self.keep_sonames(&read);
         let companions = upload.files().filter(|(name, _)| is_log_of_success(name.as_str()));
         let logs = logs::directory(self.config, &self.work_dir, Shelf::Success, order)?;
         logs::keep(&logs, companions)?;
@@ -197,23 +198,41 @@ impl<'a> Master<'a> {
         self.note(&now, Event::Returned, order, builder, &format!("{to}"));
         list.remove(order);
         list.write(&self.work_dir.build_list())?;
+        if let Some(number) = number {
+            self.repositories.settle(number)?;
+        }
         self.end_order(order)?;
         Ok(Outcome::Accepted)
     }
 
     /// One transaction: the packages enter their repository, older ones go, also those that an older build of the
-    /// pkgbase made and this one does not.
+    /// pkgbase made and this one does not. Returns its number.
     fn publish(
         &self,
         order: &Order,
         to: &Repository,
         packages: Vec<NewPackage>,
         now: u64,
-    ) -> Result<(), RepositoryError> {
+    ) -> Result<Option<u64>, RepositoryError> {
         let classes = self.repositories.classes();
         let mut outdated = BTreeSet::new();
+        let files = packages.iter().map(|package| package.file.file_name.to_string());
+        let mut transitions = vec![Transition {
+            order: order.clone(),
+            before: Standing::Listed,
+            after: match classes.class_of(to) {
+                Some(Class::Standalone) => Standing::Finished,
+                _ => Standing::In(State::Done, files.collect()),
+            },
+        }];
         for other in self.older_done(order)? {
-            outdated.extend(self.work_dir.states().read(&other, State::Done)?.unwrap_or_default());
+            let files = self.work_dir.states().read(&other, State::Done)?.unwrap_or_default();
+            outdated.extend(files.iter().cloned());
+            transitions.push(Transition {
+                order: other,
+                before: Standing::In(State::Done, files),
+                after: Standing::Finished,
+            });
         }
         let entered = packages.iter().map(|package| package.file.name().clone());
         let names = outdated.iter().filter_map(|file| file.parse::<PackageFileName>().ok());
@@ -240,11 +259,12 @@ impl<'a> Master<'a> {
                 }
             }
         }
+        transaction.note_transitions(transitions);
         let commit = transaction.commit(now, self.patience)?;
         for warning in commit.warnings {
             self.messages.error(format_args!("warning: {warning}"));
         }
-        Ok(())
+        Ok(commit.number)
     }
 
     /// Keeps what was read; whoever misses a list reads the package again.

@@ -19,6 +19,16 @@ use crate::atomic::{self, FileError};
 use crate::names::FileName;
 
 impl Directory {
+    /// The files that its database no longer names, and since when.
+    pub(super) fn leaving(&self) -> Result<BTreeMap<FileName, u64>, FileError> {
+        let text = atomic::read_text(&self.path.join(".leaving"))?.unwrap_or_default();
+        Ok(text
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .filter_map(|(time, name)| Some((name.parse().ok()?, time.parse().ok()?)))
+            .collect())
+    }
+
     /// Notes which files a flip is about to take out of the database, and since when; those that come in leave no more.
     pub(super) fn note_leaving(
         &self,
@@ -26,7 +36,7 @@ impl Directory {
         named: &BTreeSet<&FileName>,
         now: u64,
     ) -> Result<(), FileError> {
-        let mut leaving = leaving(self)?;
+        let mut leaving = self.leaving()?;
         let before = leaving.clone();
         leaving.extend(gone.iter().map(|name| (name.clone(), now)));
         leaving.retain(|name, _| !named.contains(name));
@@ -60,7 +70,7 @@ impl Repositories {
     }
 
     fn clean_links(&self, directory: &Directory, now: u64) -> Result<usize, RepositoryError> {
-        let mut leaving = leaving(directory)?;
+        let mut leaving = directory.leaving()?;
         let before = leaving.clone();
         let named = match directory.current()? {
             Some(number) => Named::default().of(directory, number)?,
@@ -170,15 +180,6 @@ impl Named {
         }
         Ok(named)
     }
-}
-
-fn leaving(directory: &Directory) -> Result<BTreeMap<FileName, u64>, FileError> {
-    let text = atomic::read_text(&directory.path.join(".leaving"))?.unwrap_or_default();
-    Ok(text
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter_map(|(time, name)| Some((name.parse().ok()?, time.parse().ok()?)))
-        .collect())
 }
 
 fn write_leaving(directory: &Directory, leaving: &BTreeMap<FileName, u64>) -> Result<(), FileError> {

@@ -98,6 +98,7 @@ impl Transaction<'_> {
                 .any(|change| matches!(change, Change::CopyFrom(from) if *from == directory.repository))
         };
         Ok(self.changes.contains_key(&directory.repository)
+            || self.rewritten.contains_key(&directory.repository)
             || directory.is_foreign()
             || directory.current()?.is_none()
             || self.repositories.has_to_be_signed(directory)?
@@ -111,12 +112,17 @@ impl Transaction<'_> {
             if !self.concerns(directory)? {
                 continue;
             }
+            let rewritten = self.rewritten.get(&directory.repository);
             let mut draft = Draft {
                 directory: directory.clone(),
-                before: Stock::open(directory)?,
+                before: match rewritten {
+                    Some(content) => Stock::Whole(content.clone()),
+                    None => Stock::open(directory)?,
+                },
                 changes: Changes::new(),
                 gone: Vec::new(),
-                must_write: directory.is_foreign()
+                must_write: rewritten.is_some()
+                    || directory.is_foreign()
                     || directory.current()?.is_none()
                     || self.repositories.has_to_be_signed(directory)?,
             };

@@ -219,22 +219,37 @@ impl Directory {
         self.restore_links()
     }
 
+    /// The fixed links of a database with what they lead to; nothing: the databases are not signed.
+    fn fixed_links(&self, kind: Kind) -> [(PathBuf, Option<PathBuf>); 4] {
+        let name = self.database_name(kind);
+        let short = name.trim_end_matches(".tar.gz");
+        let current = Path::new(".current").join(&name);
+        let signature = Path::new(".current").join(format!("{name}.sig"));
+        let signature = Some(signature).filter(|signature| self.path.join(signature).exists());
+        [
+            (self.path.join(&name), Some(current.clone())),
+            (self.path.join(format!("{name}.sig")), signature.clone()),
+            (self.path.join(short), Some(current)),
+            (self.path.join(format!("{short}.sig")), signature),
+        ]
+    }
+
+    /// Whether the fixed links are where they belong.
+    pub(super) fn has_right_links(&self) -> bool {
+        let mut links = Kind::ALL.into_iter().flat_map(|kind| self.fixed_links(kind));
+        links.all(|(link, target)| fs::read_link(link).ok() == target)
+    }
+
     /// Puts the fixed links where they belong, and takes away what repo-add left.
     pub(super) fn restore_links(&self) -> Result<(), FileError> {
         for kind in Kind::ALL {
-            let name = self.database_name(kind);
-            let short = name.trim_end_matches(".tar.gz");
-            let current = Path::new(".current").join(&name);
-            let signature = Path::new(".current").join(format!("{name}.sig"));
-            for link in [name.as_str(), short] {
-                replace_link(&self.path.join(link), &current)?;
-                let signature_link = self.path.join(format!("{link}.sig"));
-                if self.path.join(&signature).exists() {
-                    replace_link(&signature_link, &signature)?;
-                } else {
-                    atomic::remove(&signature_link)?;
+            for (link, target) in self.fixed_links(kind) {
+                match target {
+                    Some(target) => replace_link(&link, &target)?,
+                    None => atomic::remove(&link)?,
                 }
             }
+            let name = self.database_name(kind);
             for left in [format!("{name}.old"), format!("{name}.old.sig")] {
                 atomic::remove(&self.path.join(left))?;
             }

@@ -3,7 +3,7 @@
 //! ```text
 //! time 1800000000                      when, Unix time
 //! repository core 41                   its generation before; `-` when it had none
-//! state<TAB>ORDER<TAB>FACT<TAB>FACT    what an order's state was and is; FACT is `STATE FILE…` or `-`
+//! state<TAB>ORDER<TAB>WAS<TAB>IS       where an order stood and stands, see [`super::transition`]
 //! ```
 //!
 //! Written before the flip; while the states are still to be changed it is called `N.begun`. A run that was killed in
@@ -13,63 +13,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use super::transition::{Standing, Transition};
 use super::{Repositories, RepositoryError};
 use crate::atomic::{self, Batch, FileError};
-use crate::build_list::Order;
 use crate::names::Repository;
-use crate::state::{State, States};
-
-/// The states that say where an order's packages are.
-const OF_PACKAGES: [State; 3] = [State::Done, State::Testing, State::Tested];
-
-/// One state of an order with the files of its packages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fact {
-    /// `done`, `testing` or `tested`.
-    pub state: State,
-    /// The names of its package files.
-    pub files: Vec<String>,
-}
-
-/// What a transaction means for an order. Without a fact before it was on the build list; without one afterwards its
-/// packages are in a stable or a standalone repository, or a newer order has taken their place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transition {
-    /// The order.
-    pub order: Order,
-    /// Its state before.
-    pub before: Option<Fact>,
-    /// Its state afterwards.
-    pub after: Option<Fact>,
-}
-
-impl Transition {
-    /// The same backwards.
-    #[must_use]
-    pub fn reversed(self) -> Self {
-        Self {
-            order: self.order,
-            before: self.after,
-            after: self.before,
-        }
-    }
-
-    /// Changes the state files; doing it twice is doing it once. The build-list lock is held.
-    ///
-    /// # Errors
-    /// A file cannot be written or removed.
-    pub fn apply(&self, states: &States) -> Result<(), FileError> {
-        if let Some(fact) = &self.after {
-            states.write(&self.order, fact.state, &fact.files)?;
-        }
-        for state in OF_PACKAGES {
-            if self.after.as_ref().is_none_or(|fact| fact.state != state) {
-                states.remove(&self.order, state)?;
-            }
-        }
-        Ok(())
-    }
-}
 
 /// One transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,12 +38,8 @@ impl Record {
             let before = before.map_or_else(|| "-".to_owned(), |number| number.to_string());
             text.push_str(&format!("repository {repository} {before}\n"));
         }
-        let fact = |fact: &Option<Fact>| match fact {
-            Some(fact) => format!("{} {}", fact.state, fact.files.join(" ")),
-            None => "-".to_owned(),
-        };
         for Transition { order, before, after } in &self.transitions {
-            text.push_str(&format!("state\t{order}\t{}\t{}\n", fact(before), fact(after)));
+            text.push_str(&format!("state\t{order}\t{before}\t{after}\n"));
         }
         text
     }
@@ -119,27 +62,14 @@ impl Record {
             {
                 record.before.insert(repository, before);
             } else if let ["state", order, before, after] = line.split('\t').collect::<Vec<_>>()[..]
-                && let Ok(order) = order.parse()
+                && let (Ok(order), Some(before), Some(after)) =
+                    (order.parse(), Standing::parse(before), Standing::parse(after))
             {
-                record.transitions.push(Transition {
-                    order,
-                    before: parse_fact(before),
-                    after: parse_fact(after),
-                });
+                record.transitions.push(Transition { order, before, after });
             }
         }
         record
     }
-}
-
-fn parse_fact(text: &str) -> Option<Fact> {
-    let mut words = text.split(' ').filter(|word| !word.is_empty());
-    let state = words.next()?;
-    let state = OF_PACKAGES.into_iter().find(|known| known.as_str() == state)?;
-    Some(Fact {
-        state,
-        files: words.map(str::to_owned).collect(),
-    })
 }
 
 impl Repositories {
@@ -237,25 +167,27 @@ const BEGUN: &str = ".begun";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::State;
 
     #[test]
     fn a_record_is_read_as_it_was_written_and_slips_are_passed_over() {
-        let fact = |state, files: &[&str]| {
-            Some(Fact {
-                state,
-                files: files.iter().map(|file| (*file).to_owned()).collect(),
-            })
-        };
         let zeros = "0".repeat(40);
         let record = Record {
             number: 7,
             time: 5,
             before: BTreeMap::from([("core".parse().unwrap(), Some(3)), ("extra".parse().unwrap(), None)]),
-            transitions: vec![Transition {
-                order: format!("a.b {zeros} {zeros} core").parse().unwrap(),
-                before: fact(State::Done, &["a-1-1-any.pkg.tar.zst", "b-1-1-any.pkg.tar.zst"]),
-                after: None,
-            }],
+            transitions: vec![
+                Transition {
+                    order: format!("a.b {zeros} {zeros} core").parse().unwrap(),
+                    before: Standing::Listed,
+                    after: Standing::In(State::Done, vec!["a-1-1-any.pkg.tar.zst".to_owned(), "b".to_owned()]),
+                },
+                Transition {
+                    order: format!("a.b {zeros} {zeros} extra").parse().unwrap(),
+                    before: Standing::In(State::Tested, Vec::new()),
+                    after: Standing::Finished,
+                },
+            ],
         };
         let text = record.render();
         assert_eq!(Record::parse(7, &text), record);

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::database::{self, Content};
 use super::directory::{Directory, Kind};
-use super::history::{Record, Transition};
+use super::history::Record;
 use super::transaction::{Change, Transaction};
+use super::transition::Transition;
 use super::{Repositories, RepositoryError};
 use crate::build_list::Order;
 use crate::names::{PkgName, Repository};

@@ -39,13 +39,8 @@ impl Signing {
 
     /// Makes `path.sig`; returns its path.
     pub(super) fn sign(&self, path: &Path) -> Result<PathBuf, ProcessError> {
-        let mut signature = path.as_os_str().to_owned();
-        signature.push(".sig");
-        let mut command = Command::new("gpg");
-        if let Some(home) = &self.home {
-            command = command.arg("--homedir").arg(home);
-        }
-        command
+        let signature = signature_path(path);
+        self.gpg()
             .args(["--batch", "--yes", "--quiet", "--no-armor", "--local-user", &self.key])
             .arg("--output")
             .arg(&signature)
@@ -53,6 +48,31 @@ impl Signing {
             .arg(path)
             .timeout(Duration::from_secs(120))
             .run()?;
-        Ok(signature.into())
+        Ok(signature)
     }
+
+    /// Whether `path.sig` is a good signature of `path`.
+    pub(super) fn verify(&self, path: &Path) -> Result<(), ProcessError> {
+        self.gpg()
+            .args(["--batch", "--quiet", "--verify"])
+            .arg(signature_path(path))
+            .arg(path)
+            .timeout(Duration::from_secs(120))
+            .run()?;
+        Ok(())
+    }
+
+    fn gpg(&self) -> Command {
+        let command = Command::new("gpg");
+        match &self.home {
+            Some(home) => command.arg("--homedir").arg(home),
+            None => command,
+        }
+    }
+}
+
+fn signature_path(path: &Path) -> PathBuf {
+    let mut signature = path.as_os_str().to_owned();
+    signature.push(".sig");
+    signature.into()
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Repositories;
-use super::database::Record;
-use super::history::Transition;
+use super::database::{Content, Record};
+use super::transition::Transition;
 use crate::names::{PkgName, Repository};
 use crate::package::PackageFile;
 
@@ -37,6 +37,8 @@ pub(super) enum Change {
 pub struct Transaction<'a> {
     pub(super) repositories: &'a Repositories,
     pub(super) changes: BTreeMap<Repository, BTreeMap<PkgName, Change>>,
+    /// Repositories whose databases are written as a whole, whatever they are now.
+    pub(super) rewritten: BTreeMap<Repository, Content>,
     pub(super) transitions: Vec<Transition>,
     /// Packages go to less stable repositories: those are flipped first.
     pub(super) goes_back: bool,
@@ -47,15 +49,22 @@ impl<'a> Transaction<'a> {
         Self {
             repositories,
             changes: BTreeMap::new(),
+            rewritten: BTreeMap::new(),
             transitions: Vec::new(),
             goes_back: false,
         }
     }
 
     /// Notes what the transaction means for package states, for the record. Who commits it applies them
-    /// ([`Transition::apply`]) and then calls [`Repositories::settle`].
+    /// ([`Transition::apply_all`]) and then calls [`Repositories::settle`].
     pub fn note_transitions(&mut self, transitions: impl IntoIterator<Item = Transition>) {
         self.transitions.extend(transitions);
+    }
+
+    /// What was noted.
+    #[must_use]
+    pub fn transitions(&self) -> &[Transition] {
+        &self.transitions
     }
 
     /// Publishes a package in a repository; another version of it there goes.
@@ -87,6 +96,10 @@ impl<'a> Transaction<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
+    }
+
+    pub(super) fn rewrite(&mut self, repository: &Repository, content: Content) {
+        self.rewritten.insert(repository.clone(), content);
     }
 
     pub(super) fn change(&mut self, repository: &Repository, name: PkgName, change: Change) {
