@@ -93,6 +93,7 @@ impl Call<'_> {
                     user: User::Root,
                     network: args.network,
                     is_interactive: false,
+                    packages: args.packages.clone(),
                     command: args.command.clone(),
                 };
                 outside.run(
@@ -217,6 +218,7 @@ fn shell_task(args: &ShellArgs) -> RunTask {
         user: if args.root { User::Root } else { User::Builder },
         network: args.network,
         is_interactive,
+        packages: Vec::new(),
         command: if is_interactive {
             vec!["/bin/bash".into()]
         } else {

@@ -131,6 +131,9 @@ pub(crate) struct RunArgs {
     /// Let the command use the network
     #[arg(long)]
     pub(crate) network: bool,
+    /// Bring the working copy up to date and install this package, too
+    #[arg(long = "package", value_name = "NAME")]
+    pub(crate) packages: Vec<PkgName>,
     /// More places of the host.
     #[command(flatten)]
     pub(crate) binds: BindArgs,

@@ -18,6 +18,11 @@ pub(crate) fn run(session: &mut Session, task: &RunTask) -> Result<()> {
     if task.place == Place::Fresh {
         session.mount_copy(&sandbox)?;
         session.refresh()?;
+        if !task.packages.is_empty() {
+            let names: Vec<String> = task.packages.iter().map(ToString::to_string).collect();
+            let installed = session.pacman.install(&session.copy.root(), &names);
+            installed.context(Outcome::Dependencies)?;
+        }
         session.configure(DebugPackages::LeftOut)?;
     }
     let network = if task.network { Network::Host } else { Network::None };

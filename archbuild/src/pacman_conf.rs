@@ -25,7 +25,7 @@ const HOST_OPTIONS: &[&str] = &[
 
 /// A pacman.conf that cannot be used.
 #[derive(Debug, Error)]
-pub(crate) enum PacmanConfError {
+pub enum PacmanConfError {
     /// A file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
@@ -53,11 +53,11 @@ pub(crate) enum PacmanConfError {
 
 /// A configuration of pacman with nothing included.
 #[derive(Debug, Clone)]
-pub(crate) struct PacmanConf(String);
+pub struct PacmanConf(String);
 
 impl PacmanConf {
     /// Reads a file and what it includes.
-    pub(crate) fn read(path: &Path) -> Result<Self, PacmanConfError> {
+    pub fn read(path: &Path) -> Result<Self, PacmanConfError> {
         let mut text = String::new();
         append(path, 0, &mut text)?;
         let conf = Self(text);
@@ -68,7 +68,7 @@ impl PacmanConf {
     }
 
     /// Puts a repository without signatures before all others.
-    pub(crate) fn prepend(&mut self, name: &str, url: &str) {
+    pub fn prepend(&mut self, name: &str, url: &str) {
         let section = format!("[{name}]\nSigLevel = Optional TrustAll\nServer = {url}\n");
         let first = self.0.lines().position(is_repository).unwrap_or(0);
         let mut lines: Vec<&str> = self.0.lines().collect();
@@ -76,19 +76,41 @@ impl PacmanConf {
         self.0 = lines.join("\n");
     }
 
+    /// Puts a repository before all others that lies on the servers of the first one, whose URLs have `$repo` in them.
+    /// Says whether there is such a server.
+    pub fn prepend_sibling(&mut self, name: &str) -> bool {
+        let of_first = self.0.lines().skip_while(|line| !is_repository(line)).skip(1);
+        let servers: Vec<String> = of_first
+            .take_while(|line| !is_repository(line))
+            .filter(|line| matches!(assignment(line), ("Server" | "SigLevel", _)))
+            .map(str::to_owned)
+            .collect();
+        let is_found = servers
+            .iter()
+            .any(|line| matches!(assignment(line), ("Server", url) if url.contains("$repo")));
+        if is_found {
+            let section = format!("[{name}]\n{}\n", servers.join("\n"));
+            let first = self.0.lines().position(is_repository).unwrap_or(0);
+            let mut lines: Vec<&str> = self.0.lines().collect();
+            lines.insert(first, &section);
+            self.0 = lines.join("\n");
+        }
+        is_found
+    }
+
     /// The names of the repositories, in their order.
-    pub(crate) fn repositories(&self) -> impl Iterator<Item = &str> {
+    pub fn repositories(&self) -> impl Iterator<Item = &str> {
         let sections = self.0.lines().map(str::trim).filter(|line| is_repository(line));
         sections.map(|line| line.trim_matches(['[', ']']))
     }
 
     /// What pacman inside a chroot for `arch` reads.
-    pub(crate) fn for_chroot(&self, arch: &str) -> String {
+    pub fn for_chroot(&self, arch: &str) -> String {
         self.for_architecture(arch, &[])
     }
 
     /// What pacman of the host reads when it works on a root for `arch`.
-    pub(crate) fn for_host(&self, arch: &str) -> String {
+    pub fn for_host(&self, arch: &str) -> String {
         self.for_architecture(arch, HOST_OPTIONS)
     }
 
@@ -113,8 +135,55 @@ impl PacmanConf {
         text
     }
 
+    /// `host:port` of the servers that are reached by HTTP, in their order.
+    pub fn remote_servers(&self) -> Vec<String> {
+        let servers = self.0.lines().filter_map(|line| match assignment(line) {
+            ("Server" | "CacheServer", url) => url.split_once("://"),
+            _ => None,
+        });
+        let mut found = Vec::new();
+        for (scheme, rest) in servers {
+            let port = match scheme {
+                "http" => 80,
+                "https" => 443,
+                _ => continue,
+            };
+            let authority = rest.split('/').next().unwrap_or(rest);
+            let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            let has_port = authority
+                .rsplit_once(':')
+                .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+            let server = if has_port {
+                authority.to_owned()
+            } else {
+                format!("{authority}:{port}")
+            };
+            if !found.contains(&server) {
+                found.push(server);
+            }
+        }
+        found
+    }
+
+    /// What pacman in a guest for `arch` reads: the files of `file://` servers are found at another URL.
+    pub fn for_guest(&self, arch: &str, files: &str) -> String {
+        let mut text = String::new();
+        for line in self.for_host(arch).lines() {
+            match assignment(line) {
+                (key @ ("Server" | "CacheServer"), url) if url.starts_with("file://") => {
+                    text.push_str(&format!("{key} = {files}{}\n", &url["file://".len()..]));
+                }
+                _ => {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+            }
+        }
+        text
+    }
+
     /// The directories below which `file://` servers have their files.
-    pub(crate) fn local_directories(&self) -> BTreeSet<PathBuf> {
+    pub fn local_directories(&self) -> BTreeSet<PathBuf> {
         self.0
             .lines()
             .filter_map(|line| match assignment(line) {
@@ -223,6 +292,28 @@ mod tests {
             conf.0,
             "[options]\nSigLevel = Never\n[mine]\nSigLevel = Optional TrustAll\nServer = file:///r\n\n[core]\nServer = u"
         );
+    }
+
+    #[test]
+    fn a_repository_without_url_lies_beside_the_first_one() {
+        let mut with =
+            conf("[options]\n[core]\nSigLevel = Never\nServer = https://host/$repo/$arch\n[extra]\nServer = u");
+        assert!(with.prepend_sibling("testing"));
+        assert_eq!(with.repositories().collect::<Vec<_>>(), ["testing", "core", "extra"]);
+        let section = "[testing]\nSigLevel = Never\nServer = https://host/$repo/$arch\n\n[core]";
+        assert!(with.0.contains(section), "{}", with.0);
+        assert!(!conf("[core]\nServer = https://host/core\n").prepend_sibling("testing"));
+    }
+
+    #[test]
+    fn a_guest_finds_local_repositories_elsewhere_and_remote_ones_where_they_are() {
+        let conf = conf("[a]\nServer = file:///srv/$repo\nServer = http://u@h:81/$repo\nServer = https://h/\n");
+        assert_eq!(
+            conf.for_guest("any", "http://mirror"),
+            "[options]\nArchitecture = any\n[a]\nServer = http://mirror/srv/$repo\nServer = http://u@h:81/$repo\n\
+             Server = https://h/\n"
+        );
+        assert_eq!(conf.remote_servers(), ["h:81", "h:443"]);
     }
 
     #[test]

@@ -27,20 +27,20 @@ const KEYRING_FILES: &[&str] = &["pubring.gpg", "pubring.kbx", "trustdb.gpg"];
 
 /// Files to send.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Payload {
+pub struct Payload {
     /// The directory of the PKGBUILD.
-    pub(crate) start: Option<PathBuf>,
+    pub start: Option<PathBuf>,
     /// A gpg home directory.
-    pub(crate) keyring: Option<PathBuf>,
+    pub keyring: Option<PathBuf>,
     /// Package files.
-    pub(crate) install: Vec<PathBuf>,
+    pub install: Vec<PathBuf>,
     /// A whole file tree, which follows all others.
-    pub(crate) root: Option<PathBuf>,
+    pub root: Option<PathBuf>,
 }
 
 impl Payload {
     /// Writes the stream.
-    pub(crate) fn send(&self, to: &mut impl Write) -> Result<()> {
+    pub fn send(&self, to: &mut impl Write) -> Result<()> {
         let mut archive = Builder::new(to);
         if let Some(directory) = &self.start {
             let is_wanted = |name: &Path| !MADE_BY_MAKEPKG.iter().any(|made| name == Path::new(made));

@@ -129,6 +129,8 @@ pub(crate) struct RunTask {
     pub(crate) network: bool,
     /// Whether standard error is a terminal of its own.
     pub(crate) is_interactive: bool,
+    /// Packages that it needs besides those of the root. With any, a fresh copy is brought up to date, too.
+    pub(crate) packages: Vec<PkgName>,
     /// The command and its arguments.
     pub(crate) command: Vec<OsString>,
 }

@@ -12,22 +12,22 @@ const MAX_DEPENDENCY: usize = 300;
 
 /// What a build needs to know.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct SrcInfo {
+pub struct SrcInfo {
     /// The package base.
-    pub(crate) pkgbase: PkgBase,
+    pub pkgbase: PkgBase,
     /// Its packages.
-    pub(crate) pkgnames: BTreeSet<String>,
+    pub pkgnames: BTreeSet<String>,
     /// Needed to build and to run.
-    pub(crate) dependencies: BTreeSet<String>,
+    pub dependencies: BTreeSet<String>,
     /// Needed for check().
-    pub(crate) check_dependencies: BTreeSet<String>,
+    pub check_dependencies: BTreeSet<String>,
     /// Names under which makepkg looks for sources that are there already.
-    pub(crate) sources: BTreeSet<FileName>,
+    pub sources: BTreeSet<FileName>,
 }
 
 impl SrcInfo {
     /// Reads the text for one architecture.
-    pub(crate) fn parse(text: &str, arch: &str) -> Result<Self> {
+    pub fn parse(text: &str, arch: &str) -> Result<Self> {
         let mut pkgbase = None;
         let mut pkgnames = BTreeSet::new();
         let (mut dependencies, mut check_dependencies) = (BTreeSet::new(), BTreeSet::new());
@@ -67,7 +67,7 @@ impl SrcInfo {
     }
 
     /// What has to be installed.
-    pub(crate) fn wanted(&self, check: bool) -> Vec<String> {
+    pub fn wanted(&self, check: bool) -> Vec<String> {
         let mut all = self.dependencies.clone();
         if check {
             all.extend(self.check_dependencies.iter().cloned());

@@ -82,6 +82,17 @@ const KEYS: &[&str] = &[
     "testing_package_repositories",
     "upload_limit_mib",
     "upstream_arch",
+    "vm_base_seconds",
+    "vm_boot_seconds",
+    "vm_cpus",
+    "vm_dir",
+    "vm_identity",
+    "vm_image",
+    "vm_layout",
+    "vm_memory_mib",
+    "vm_overlay_dir",
+    "vm_overlay_mib",
+    "vm_packages",
     "work_dir",
 ];
 

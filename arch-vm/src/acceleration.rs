@@ -1,0 +1,115 @@
+//! Whether KVM works here. The device file says little: there are hosts on which it opens and machines are made, but no
+//! guest ever gets anywhere. So a kernel is booted under it, which switches itself off.
+//!
+//! The result is remembered in `vm_dir/acceleration-ARCH`, one line: this boot's id, qemu's version, `kvm` or `tcg`. After
+//! the host was booted or qemu was exchanged it is found out again.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use common::atomic;
+use common::cli::Messages;
+use common::clock::Now;
+use common::interrupt::Interrupt;
+use common::process::{Cause, Command};
+
+use crate::hardware::{self, Boot, Platform};
+use crate::settings::Settings;
+
+/// How long a kernel may take to switch itself off under KVM. It is about a second.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// What the initramfs says on the console before it switches the machine off.
+const ALIVE: &str = "arch-vm: alive";
+
+/// Who executes the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acceleration {
+    /// The processor.
+    Kvm,
+    /// Qemu.
+    Tcg,
+}
+
+impl Acceleration {
+    /// Its name on the disk.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+}
+
+/// The version of qemu, for what is valid only as long as it stays the same.
+pub(crate) fn qemu_version(platform: &Platform) -> Result<String> {
+    let said = Command::new(platform.program).arg("--version").run();
+    let said = said.with_context(|| format!("virtual machines need {}", platform.program))?;
+    Ok(said.text().lines().next().unwrap_or_default().replace(' ', "-"))
+}
+
+/// What to use for this platform, found out by a short boot when it is not known yet.
+pub(crate) fn choose(
+    settings: &Settings,
+    platform: &Platform,
+    boot: &Boot,
+    interrupt: &Interrupt,
+    messages: Messages,
+) -> Result<Acceleration> {
+    let chosen = remembered_or_probed(settings, platform, boot, interrupt)?;
+    if chosen == Acceleration::Tcg && platform.is_native() {
+        messages.error("warning: KVM does not work here: the machine is emulated, which is many times slower");
+    }
+    Ok(chosen)
+}
+
+fn remembered_or_probed(
+    settings: &Settings,
+    platform: &Platform,
+    boot: &Boot,
+    interrupt: &Interrupt,
+) -> Result<Acceleration> {
+    if !platform.is_native() || !matches!(boot, Boot::Kernel { .. }) || !Path::new("/dev/kvm").exists() {
+        return Ok(Acceleration::Tcg);
+    }
+    let known = format!("{} {}", Now::read().boot_id, qemu_version(platform)?);
+    let path = settings.vm_dir.join(format!("acceleration-{}", settings.arch));
+    let remembered = fs::read_to_string(&path).unwrap_or_default();
+    for choice in [Acceleration::Kvm, Acceleration::Tcg] {
+        if remembered.trim_end() == format!("{known} {}", choice.as_str()) {
+            return Ok(choice);
+        }
+    }
+    let choice = if boots_under_kvm(settings, platform, boot, interrupt)? {
+        Acceleration::Kvm
+    } else {
+        Acceleration::Tcg
+    };
+    atomic::write(&path, format!("{known} {}\n", choice.as_str()).as_bytes())?;
+    Ok(choice)
+}
+
+fn boots_under_kvm(settings: &Settings, platform: &Platform, boot: &Boot, interrupt: &Interrupt) -> Result<bool> {
+    let argv = hardware::probe(platform, Acceleration::Kvm, boot);
+    let place = tempfile::tempdir().context("cannot make a directory for a trial of KVM")?;
+    crate::place::give(place.path(), settings.account.as_ref())?;
+    let tried = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL"])
+        .args(&argv)
+        .directory(place.path())
+        .account(settings.account.as_ref())
+        .timeout(LIMIT)
+        .interrupt(interrupt)
+        .run();
+    match tried {
+        // A guest that only crashes ends qemu in peace, too.
+        Ok(_) => {
+            let said = fs::read(place.path().join(hardware::CONSOLE_LOG)).unwrap_or_default();
+            Ok(String::from_utf8_lossy(&said).contains(ALIVE))
+        }
+        Err(error) if matches!(error.cause, Cause::Interrupted) => Err(error).context("trying KVM"),
+        Err(_) => Ok(false),
+    }
+}

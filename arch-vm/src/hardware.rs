@@ -1,0 +1,355 @@
+//! What qemu is told: the machine of each architecture, its disks, its two network cards, its console.
+//!
+//! Invariant: everything but the overlay and the extra disks is read only; the first card leads nowhere but to the
+//! guest's ssh, from a port of the host's loopback; the second leads to [`crate::relay`] and nowhere else. Qemu runs in
+//! the machine's directory, so the names of sockets and logs are the same for all.
+
+use std::path::{Path, PathBuf};
+
+use common::names::Arch;
+use thiserror::Error;
+
+use crate::acceleration::Acceleration;
+
+/// The network card that is cut off while a package is built.
+pub(crate) const FETCH_CARD: &str = "fetch";
+/// Where the guest finds the relay, as a proxy for HTTP.
+pub(crate) const RELAY: &str = "10.0.3.100:3128";
+/// The console's log in a machine's directory.
+pub(crate) const CONSOLE_LOG: &str = "console.log";
+/// The console's socket.
+pub(crate) const CONSOLE: &str = "console.sock";
+/// The socket that leads to the guest's agent.
+pub(crate) const AGENT: &str = "agent.sock";
+/// A word of the kernel's command line: switch off at once, it was only to be seen that a machine runs.
+pub(crate) const PROBE: &str = "arch-vm.probe";
+
+/// An architecture that no machine is known for.
+#[derive(Debug, Error)]
+#[error("no virtual machine is known for {0}: x86_64, i686, aarch64 and riscv64 are")]
+pub(crate) struct UnknownArch(String);
+
+/// The machine of one architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Platform {
+    /// The emulator.
+    pub(crate) program: &'static str,
+    machine: &'static str,
+    /// The processor where it is emulated.
+    cpu: &'static str,
+    console: &'static str,
+    /// The machine's own architecture, as the kernel calls it, on which it needs no emulation.
+    native: &'static [&'static str],
+}
+
+const PLATFORMS: &[(&[&str], Platform)] = &[
+    (
+        &["x86_64"],
+        Platform {
+            program: "qemu-system-x86_64",
+            machine: "q35",
+            cpu: "max",
+            console: "ttyS0",
+            native: &["x86_64"],
+        },
+    ),
+    (
+        &["i486", "i586", "i686", "pentium4"],
+        Platform {
+            program: "qemu-system-i386",
+            machine: "q35",
+            cpu: "max",
+            console: "ttyS0",
+            native: &["x86_64", "i686"],
+        },
+    ),
+    (
+        &["aarch64"],
+        Platform {
+            program: "qemu-system-aarch64",
+            machine: "virt",
+            cpu: "cortex-a57",
+            console: "ttyAMA0",
+            native: &["aarch64"],
+        },
+    ),
+    (
+        &["riscv64"],
+        Platform {
+            program: "qemu-system-riscv64",
+            machine: "virt",
+            cpu: "rv64",
+            console: "ttyS0",
+            native: &["riscv64"],
+        },
+    ),
+];
+
+impl Platform {
+    /// The machine for an architecture.
+    ///
+    /// # Errors
+    /// None is known.
+    pub(crate) fn of(arch: &Arch) -> Result<Self, UnknownArch> {
+        let found = PLATFORMS.iter().find(|(names, _)| names.contains(&arch.as_str()));
+        found
+            .map(|(_, platform)| *platform)
+            .ok_or_else(|| UnknownArch(arch.to_string()))
+    }
+
+    /// Whether this host's processor could run it itself.
+    pub(crate) fn is_native(&self) -> bool {
+        self.native.contains(&std::env::consts::ARCH)
+    }
+
+    fn processor(&self, acceleration: Acceleration) -> [String; 4] {
+        let (name, cpu) = match acceleration {
+            Acceleration::Kvm => ("kvm", "host"),
+            Acceleration::Tcg => ("tcg", self.cpu),
+        };
+        [
+            "-machine".into(),
+            format!("{},accel={name}", self.machine),
+            "-cpu".into(),
+            cpu.into(),
+        ]
+    }
+}
+
+/// What a machine boots.
+#[derive(Debug, Clone)]
+pub(crate) enum Boot {
+    /// A kernel of the host's, and the guest's name of the root file system.
+    Kernel {
+        /// The kernel.
+        kernel: PathBuf,
+        /// The initramfs.
+        initramfs: PathBuf,
+        /// The root file system.
+        root: String,
+    },
+    /// Its own boot loader.
+    Disk,
+}
+
+/// A machine to be started.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    /// The machine.
+    pub(crate) platform: Platform,
+    /// KVM or emulation.
+    pub(crate) acceleration: Acceleration,
+    /// Processors.
+    pub(crate) cpus: u64,
+    /// MiB of memory.
+    pub(crate) memory: u64,
+    /// What it boots.
+    pub(crate) boot: &'a Boot,
+    /// Its disk.
+    pub(crate) overlay: PathBuf,
+    /// Further disks, raw.
+    pub(crate) extra_disks: Vec<PathBuf>,
+    /// The state of a machine that had booted, to go on from.
+    pub(crate) state: Option<&'a Path>,
+    /// This program, for the relay.
+    pub(crate) program: &'a Path,
+}
+
+impl Plan<'_> {
+    /// The command line of qemu.
+    pub(crate) fn argv(&self) -> Vec<String> {
+        let mut argv = vec![self.platform.program.to_owned()];
+        argv.extend(self.platform.processor(self.acceleration));
+        argv.extend(
+            [
+                "-nodefaults",
+                "-no-user-config",
+                "-display",
+                "none",
+                "-no-reboot",
+                "-rtc",
+                "base=utc",
+            ]
+            .map(Into::into),
+        );
+        argv.extend([
+            "-smp".into(),
+            self.cpus.to_string(),
+            "-m".into(),
+            self.memory.to_string(),
+        ]);
+        argv.extend(boot_arguments(self.boot, self.platform.console, ""));
+        argv.extend(disk("disk", &self.overlay, "qcow2"));
+        for (number, path) in self.extra_disks.iter().enumerate() {
+            argv.extend(disk(&format!("extra{number}"), path, "raw"));
+        }
+        argv.extend(self.cards());
+        for (name, socket) in [("agent", AGENT), ("console", CONSOLE)] {
+            let log = if name == "console" {
+                format!(",logfile={CONSOLE_LOG}")
+            } else {
+                String::new()
+            };
+            argv.extend([
+                "-chardev".into(),
+                format!("socket,id={name},path={socket},server=on,wait=off{log}"),
+            ]);
+        }
+        argv.extend(
+            [
+                "-serial",
+                "chardev:console",
+                "-device",
+                "virtio-serial-pci",
+                "-device",
+                "virtserialport,chardev=agent,name=arch-vm",
+            ]
+            .map(Into::into),
+        );
+        argv.extend(["-qmp".into(), format!("unix:{},server=on,wait=off", crate::qmp::SOCKET)]);
+        if self.state.is_some() {
+            // A shell opens it, in the machine's directory: there is nothing of anybody's in this text.
+            argv.extend(["-incoming", "exec:cat state"].map(Into::into));
+        }
+        argv
+    }
+
+    fn cards(&self) -> Vec<String> {
+        let relay = shell_word(&self.program.display().to_string()).replace(',', ",,");
+        let mut argv = Vec::new();
+        for (number, name, forward) in [
+            (0, "ssh", "hostfwd=tcp:127.0.0.1:0-10.0.2.15:22".to_owned()),
+            (1, FETCH_CARD, format!("guestfwd=tcp:{RELAY}-cmd:{relay} relay")),
+        ] {
+            let network = format!("user,id={name},restrict=on,net=10.0.{}.0/24,{forward}", 2 + number);
+            let card = format!("virtio-net-pci,id={name}-card,netdev={name},mac=52:54:00:00:00:0{number},romfile=");
+            argv.extend(["-netdev".into(), network, "-device".into(), card]);
+        }
+        argv
+    }
+}
+
+/// A machine without disk and network that boots and switches itself off, for [`Acceleration`].
+pub(crate) fn probe(platform: &Platform, acceleration: Acceleration, boot: &Boot) -> Vec<String> {
+    let mut argv = vec![platform.program.to_owned()];
+    argv.extend(platform.processor(acceleration));
+    argv.extend(
+        [
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+            "-m",
+            "256",
+        ]
+        .map(Into::into),
+    );
+    argv.extend(boot_arguments(boot, platform.console, PROBE));
+    argv.extend(["-serial".into(), format!("file:{CONSOLE_LOG}")]);
+    argv
+}
+
+fn boot_arguments(boot: &Boot, console: &str, more: &str) -> Vec<String> {
+    match boot {
+        Boot::Disk => Vec::new(),
+        Boot::Kernel {
+            kernel,
+            initramfs,
+            root,
+        } => vec![
+            "-kernel".into(),
+            kernel.display().to_string(),
+            "-initrd".into(),
+            initramfs.display().to_string(),
+            "-append".into(),
+            format!("root={root} rw console={console} quiet panic=-1 {more}")
+                .trim_end()
+                .to_owned(),
+        ],
+    }
+}
+
+fn disk(name: &str, path: &Path, format: &str) -> [String; 4] {
+    let path = path.display().to_string().replace(',', ",,");
+    [
+        "-drive".into(),
+        // A full disk of the host stops the machine, so that it can be told from trouble of the guest. Nothing of it
+        // outlives the machine, so nothing needs to be on the disk.
+        format!(
+            "if=none,id={name},file={path},format={format},cache=unsafe,discard=unmap,detect-zeroes=unmap,werror=stop"
+        ),
+        "-device".into(),
+        format!("virtio-blk-pci,drive={name}"),
+    ]
+}
+
+/// One word of a shell's command line.
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan<'a>(boot: &'a Boot, arch: &str) -> Plan<'a> {
+        Plan {
+            platform: Platform::of(&arch.parse().unwrap()).unwrap(),
+            acceleration: Acceleration::Tcg,
+            cpus: 2,
+            memory: 512,
+            boot,
+            overlay: "/o,x/overlay.qcow2".into(),
+            extra_disks: vec!["/e".into()],
+            state: None,
+            program: Path::new("/p q/arch-vm"),
+        }
+    }
+
+    #[test]
+    fn each_architecture_has_a_machine_and_others_are_refused() {
+        for (arch, program) in [
+            ("x86_64", "qemu-system-x86_64"),
+            ("i686", "qemu-system-i386"),
+            ("aarch64", "qemu-system-aarch64"),
+            ("riscv64", "qemu-system-riscv64"),
+        ] {
+            assert_eq!(plan(&Boot::Disk, arch).argv()[0], program);
+        }
+        assert!(Platform::of(&"armv7h".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_guest_reaches_nothing_but_the_relay_and_ssh_is_on_loopback_only() {
+        let line = plan(&Boot::Disk, "x86_64").argv().join(" ");
+        assert_eq!(line.matches("-netdev user").count(), 2);
+        assert_eq!(line.matches("restrict=on").count(), 2);
+        assert_eq!(line.matches("hostfwd=").count(), 1);
+        assert!(line.contains("hostfwd=tcp:127.0.0.1:0-"), "{line}");
+        assert!(
+            line.contains("guestfwd=tcp:10.0.3.100:3128-cmd:'/p q/arch-vm' relay"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_comma_in_a_path_is_no_separator() {
+        let line = plan(&Boot::Disk, "x86_64").argv().join(" ");
+        assert!(line.contains("file=/o,,x/overlay.qcow2,format=qcow2"), "{line}");
+    }
+
+    #[test]
+    fn a_shell_reads_one_word_back() {
+        for text in ["plain", "", "two words", "it's", "$(id)", "a\nb", "--x=`y`"] {
+            let script = format!("printf %s {}", shell_word(text));
+            let read = common::process::Command::new("sh").arg("-c").arg(script).run().unwrap();
+            assert_eq!(read.stdout, text.as_bytes());
+        }
+    }
+}

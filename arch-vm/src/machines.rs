@@ -1,0 +1,260 @@
+//! The machines that there are: listing, entering, stopping, and removing those that nobody looks after.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use common::clock::format_utc;
+use common::interrupt::Interrupt;
+use common::lock::{Lock, LockError, Mode, Patience};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::base;
+use crate::guest::Entry;
+use crate::hardware::{CONSOLE, CONSOLE_LOG};
+use crate::machine::{LOCK, MachineRecord, end_qemu, remove_machine};
+use crate::place::Place;
+use crate::qmp::{SOCKET, connect_in};
+
+/// Beginning of the name of a machine that is being removed.
+const GONE: &str = ".gone-";
+
+/// A name that no machine has.
+#[derive(Debug, Error)]
+#[error("there is no machine {0:?}: arch-vm list shows them")]
+pub(crate) struct NoMachine(String);
+
+/// What is known of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// A build uses it.
+    Building,
+    /// It was kept, and runs.
+    Kept,
+    /// Nobody looks after it: `clean` removes it.
+    Left,
+}
+
+/// A line of the list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+enum Line {
+    /// A base image.
+    Base {
+        arch: String,
+        name: String,
+        made: u64,
+        kernel: String,
+        packages: usize,
+        current: bool,
+    },
+    /// A machine.
+    Machine {
+        id: String,
+        arch: String,
+        from: String,
+        started: u64,
+        state: State,
+        port: Option<u16>,
+    },
+}
+
+/// Prints what there is.
+pub(crate) fn list(place: &Place, as_json: bool, out: &mut dyn Write) -> Result<()> {
+    let mut lines = Vec::new();
+    for arch in place.architectures()? {
+        if let Some(base) = base::current(&place.of(&arch))? {
+            lines.push(Line::Base {
+                arch: arch.to_string(),
+                name: base.name(),
+                made: base.record.made,
+                kernel: base.record.kernel.clone(),
+                packages: base.record.packages,
+                current: true,
+            });
+        }
+    }
+    for directory in directories(place)? {
+        let Some(record) = MachineRecord::read(&directory) else {
+            continue;
+        };
+        lines.push(Line::Machine {
+            state: state(&directory, &record),
+            id: record.id,
+            arch: record.arch.to_string(),
+            from: record.from,
+            started: record.started,
+            port: record.port,
+        });
+    }
+    for line in lines {
+        if as_json {
+            writeln!(out, "{}", serde_json::to_string(&line)?)?;
+        } else {
+            writeln!(out, "{}", words(&line))?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn words(line: &Line) -> String {
+    let time = |unix: u64| format_utc(unix, "%Y-%m-%dT%H:%M:%SZ");
+    match line {
+        Line::Base {
+            arch,
+            name,
+            made,
+            kernel,
+            packages,
+            ..
+        } => format!("base {arch}/{name} {} kernel {kernel} packages {packages}", time(*made)),
+        Line::Machine {
+            id,
+            arch,
+            from,
+            started,
+            state,
+            port,
+        } => {
+            let state = match state {
+                State::Building => "building",
+                State::Kept => "kept",
+                State::Left => "left",
+            };
+            let port = port.map_or_else(|| "-".to_owned(), |port| port.to_string());
+            format!("machine {id} {arch} {state} {} port {port} from {from}", time(*started))
+        }
+    }
+}
+
+fn state(directory: &Path, record: &MachineRecord) -> State {
+    match Lock::acquire(&directory.join(LOCK), Mode::Exclusive, Patience::Never) {
+        Err(LockError::Busy { .. }) => State::Building,
+        _ if record.kept && connect_in(directory, SOCKET).is_ok() => State::Kept,
+        _ => State::Left,
+    }
+}
+
+/// The machines' directories, in the order of their names.
+fn directories(place: &Place) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(place.machines())?.collect::<io::Result<Vec<_>>>()?;
+    let mut paths: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn find(place: &Place, id: &str) -> Result<(PathBuf, MachineRecord), NoMachine> {
+    let none = || NoMachine(id.to_owned());
+    let is_name = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric());
+    let directory = Some(place.machines().join(id)).filter(|_| is_name).ok_or_else(none)?;
+    let record = MachineRecord::read(&directory).ok_or_else(none)?;
+    Ok((directory, record))
+}
+
+/// Replaces this process by ssh into a machine.
+pub(crate) fn enter(place: &Place, id: &str, command: &[String]) -> Result<()> {
+    let (directory, record) = find(place, id)?;
+    let entry = Entry {
+        directory,
+        port: record.port.context("the machine has not been started yet")?,
+        identity: record.identity,
+        is_known: record.is_known,
+        account: place.account().cloned(),
+    };
+    Err(entry.exec(command).into())
+}
+
+/// Shows what a console said, and passes lines on in both directions until either side ends.
+pub(crate) fn console(place: &Place, id: &str, input: &mut dyn Read, out: &mut dyn Write) -> Result<()> {
+    let (directory, _) = find(place, id)?;
+    out.write_all(&fs::read(directory.join(CONSOLE_LOG)).unwrap_or_default())?;
+    out.flush()?;
+    let Ok(stream) = connect_in(&directory, CONSOLE) else {
+        return Ok(());
+    };
+    let mut from = stream.try_clone()?;
+    std::thread::scope(|scope| {
+        let shown = scope.spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count) = from.read(&mut buffer) {
+                let mut stdout = io::stdout().lock();
+                if count == 0
+                    || stdout
+                        .write_all(&buffer[..count])
+                        .and_then(|()| stdout.flush())
+                        .is_err()
+                {
+                    break;
+                }
+            }
+        });
+        let mut to = &stream;
+        let sent = io::copy(input, &mut to);
+        drop(stream.shutdown(Shutdown::Both));
+        drop(shown.join());
+        sent.map(drop)
+    })?;
+    Ok(())
+}
+
+/// Ends a machine. One that a build uses is removed by that build.
+pub(crate) fn stop(place: &Place, id: &str) -> Result<()> {
+    let (directory, _) = find(place, id)?;
+    end_qemu(&directory)?;
+    remove_if_nobodys(place, &directory).map(drop)
+}
+
+/// How much is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What killed builds left.
+    Remains,
+    /// Kept machines and base images, too.
+    Everything,
+}
+
+/// Removes what nobody looks after.
+pub(crate) fn clean(place: &Place, extent: Extent, interrupt: &Interrupt) -> Result<()> {
+    for directory in directories(place)? {
+        let record = MachineRecord::read(&directory);
+        let is_kept = record.is_some_and(|record| state(&directory, &record) == State::Kept);
+        if extent == Extent::Everything || !is_kept {
+            remove_if_nobodys(place, &directory)?;
+        }
+    }
+    for arch in place.architectures()? {
+        let place = place.of(&arch);
+        // A base image in the making is swept by the one who makes it.
+        let right = base::lock(&place, interrupt, || {})?;
+        if extent == Extent::Everything {
+            base::forget(&place, &right)?;
+        }
+        base::sweep(&place, &right)?;
+    }
+    Ok(())
+}
+
+/// Removes a machine unless somebody looks after it. Says whether it did.
+fn remove_if_nobodys(place: &Place, directory: &Path) -> Result<bool> {
+    let away = {
+        let _looking = place.lock_machines()?;
+        if let Err(LockError::Busy { .. }) = Lock::acquire(&directory.join(LOCK), Mode::Exclusive, Patience::Never) {
+            return Ok(false);
+        }
+        let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with(GONE) {
+            directory.to_owned()
+        } else {
+            let away = directory.with_file_name(format!("{GONE}{name}"));
+            fs::rename(directory, &away).with_context(|| format!("cannot rename {}", directory.display()))?;
+            away
+        }
+    };
+    end_qemu(&away)?;
+    remove_machine(&away)?;
+    Ok(true)
+}

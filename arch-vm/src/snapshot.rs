@@ -1,0 +1,75 @@
+//! Machines that had booted, to go on from: a disk and the state of memory and devices, made once for each base image and
+//! hardware, read by any number of machines.
+//!
+//! The guest's agent waits in it for the time and for fresh entropy, so nothing runs before it has both. A state fits
+//! one version of qemu and one hardware only; both are in the name of its directory. Invariant: with `ready` in it a
+//! snapshot is complete, and never changes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use common::interrupt::Interrupt;
+use common::lock::{Lock, LockError, Mode, Patience};
+
+use crate::place::{Place, remove_tree, seal};
+
+/// How often somebody who waits for a snapshot looks whether he is asked to end.
+const STEP: Patience = Patience::Bounded(std::time::Duration::from_millis(200));
+
+/// A complete snapshot.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    /// The disk, over that of the base image.
+    pub(crate) disk: PathBuf,
+    /// The state.
+    pub(crate) state: PathBuf,
+}
+
+/// The snapshot of this name, made where it is missing: `make` gets an empty directory for `disk.qcow2` and `state`.
+pub(crate) fn ensure(
+    place: &Place,
+    below: &Path,
+    name: &str,
+    interrupt: &Interrupt,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<Snapshot> {
+    let directory = below.join(name);
+    if let Some(found) = read(&directory) {
+        return Ok(found);
+    }
+    common::atomic::create_directory(below)?;
+    let _right = lock(&below.join(format!(".{name}.lock")), interrupt)?;
+    if let Some(found) = read(&directory) {
+        return Ok(found);
+    }
+    remove_tree(&directory)?;
+    fs::create_dir(&directory).context("cannot make a snapshot")?;
+    crate::place::give(&directory, place.account())?;
+    let began = Instant::now();
+    make(&directory).context("a snapshot of the booted machine cannot be made")?;
+    for part in ["disk.qcow2", "state"] {
+        seal(&directory.join(part), place.account())?;
+    }
+    let text = format!("{} ms\n", began.elapsed().as_millis());
+    common::atomic::write(&directory.join("ready"), text.as_bytes())?;
+    read(&directory).context("the new snapshot has vanished")
+}
+
+fn read(directory: &Path) -> Option<Snapshot> {
+    directory.join("ready").is_file().then(|| Snapshot {
+        disk: directory.join("disk.qcow2"),
+        state: directory.join("state"),
+    })
+}
+
+fn lock(path: &Path, interrupt: &Interrupt) -> Result<Lock> {
+    loop {
+        match Lock::acquire(path, Mode::Exclusive, STEP) {
+            Ok(lock) => return Ok(lock),
+            Err(LockError::Busy { .. }) if !interrupt.is_raised() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
