@@ -5,10 +5,11 @@
 //! that every run and every tool evaluates a content once. Failures are not kept: the next run tries again. A package
 //! whose metadata cannot be had is an error with its name in [`Infos`], never an absent entry.
 
+mod bundle;
 mod cache;
 mod sandbox;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 
@@ -20,9 +21,10 @@ use crate::build_list::Order;
 use crate::config::{Config, ConfigError};
 use crate::git::GitError;
 use crate::names::PkgBase;
-use crate::source::{Content, SourceError, Sources, SubRelease};
+use crate::source::{Content, ContentId, SourceError, Sources, SubRelease};
 use crate::srcinfo::{SrcInfo, SrcInfoError};
 use crate::work_dir::WorkDir;
+use bundle::Bundle;
 use cache::Cache;
 use sandbox::Sandbox;
 pub use sandbox::{BEGIN as EVALUATION_BEGIN, END as EVALUATION_END, SCRIPT as EVALUATION_SCRIPT, SandboxError};
@@ -156,12 +158,35 @@ impl Metadata {
         self.side_by_side(orders, |order| (order.pkgbase.clone(), self.srcinfo(order)))
     }
 
-    /// As [`Metadata::srcinfos`] for orders of a merged view, whose content is known.
-    #[must_use]
-    pub fn srcinfos_of_view<'a>(&self, orders: impl IntoIterator<Item = &'a (Order, Content)>) -> Infos {
-        self.side_by_side(orders, |(order, content)| {
-            (order.pkgbase.clone(), self.of_content(order, content))
-        })
+    /// As [`Metadata::srcinfos`] for orders of a merged view, whose content is known. What is read is kept for the next
+    /// look at the sources.
+    ///
+    /// # Errors
+    /// The cache cannot be read or written.
+    pub fn srcinfos_of_view(&self, orders: &[(Order, Content)]) -> Result<Infos, FileError> {
+        let path = self.cache.bundle();
+        let bundle = Bundle::read(&path)?;
+        let fresh: Mutex<HashMap<ContentId, String>> = Mutex::default();
+        let infos = self.side_by_side(orders, |(order, content)| {
+            let bundled = bundle.get(content.id()).and_then(|text| self.parse(order, text).ok());
+            let info = match bundled {
+                Some(info) => Ok(info),
+                None => self.text_and_info(order, content).map(|(text, info)| {
+                    let mut fresh = fresh.lock().unwrap_or_else(PoisonError::into_inner);
+                    fresh.insert(*content.id(), text);
+                    info
+                }),
+            };
+            (order.pkgbase.clone(), info)
+        });
+        let fresh = fresh.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !fresh.is_empty() {
+            let ids = orders.iter().map(|(_, content)| content.id());
+            let known =
+                ids.filter_map(|id| Some((id, fresh.get(id).map_or_else(|| bundle.get(id), |text| Some(text))?)));
+            Bundle::write(&path, known)?;
+        }
+        Ok(infos)
     }
 
     fn side_by_side<'a, T: Sync + 'a>(

@@ -56,7 +56,7 @@ impl Gathered {
             .map(|(pkgbase, package)| (sources.order(&new_heads, pkgbase, package), package.content.clone()))
             .collect();
         messages.detail(format_args!("reading the metadata of {} packages", orders.len()));
-        let mut infos = metadata.srcinfos_of_view(&orders);
+        let mut infos = metadata.srcinfos_of_view(&orders)?;
         let fatal = infos.iter().find_map(|(name, info)| {
             info.as_ref()
                 .err()

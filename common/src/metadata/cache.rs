@@ -58,6 +58,11 @@ impl Cache {
         Ok(Claim { path, lock })
     }
 
+    /// Where everything of one look at the sources is kept together.
+    pub(super) fn bundle(&self) -> PathBuf {
+        self.directory.join("bundle")
+    }
+
     fn path(&self, content: &ContentId) -> PathBuf {
         self.directory.join(format!("{content}.srcinfo"))
     }
