@@ -9,6 +9,7 @@ compile_error!(
 );
 
 pub mod account;
+pub mod agreement;
 pub mod alpm;
 pub mod archive;
 pub mod assignment;

@@ -115,12 +115,34 @@ impl WorkDir {
         })
     }
 
+    /// Takes all locks, the sanity lock too, in their order and alone, whatever the master's sanity: to look at everything
+    /// and say whether it is well, or to mend it.
+    ///
+    /// # Errors
+    /// A lock is not to be had in time.
+    pub fn lock_everything(&self, patience: Patience) -> Result<Locks, LockError> {
+        let exclusive = |path: &Path| Lock::acquire(path, Mode::Exclusive, patience);
+        let build_list = exclusive(&self.build_list_lock)?;
+        let package_database = exclusive(&self.package_database_lock)?;
+        Ok(Locks {
+            _sanity: exclusive(&self.sanity_check_lock)?,
+            _package_database: Some(package_database),
+            _build_list: Some(build_list),
+        })
+    }
+
+    /// Why the master is insane; an empty file, or none, where it is well.
+    #[must_use]
+    pub fn sanity_flag(&self) -> PathBuf {
+        self.root.join("build-master-sanity")
+    }
+
     /// Refuses when the master is insane.
     ///
     /// # Errors
     /// [`Hindrance::Insane`] with the reason.
     pub fn check_sanity(&self) -> Result<(), Hindrance> {
-        match sanity::complaint(&self.root.join("build-master-sanity"))? {
+        match sanity::complaint(&self.sanity_flag())? {
             None => Ok(()),
             Some(reason) => Err(Hindrance::Insane(reason)),
         }

@@ -4,15 +4,12 @@
 //! published files never change (`--repair` reads the checksums before). Of the states nothing is repaired here: a run completes what a killed one left, and what
 //! else does not fit only a person can decide.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use common::build_list::Order;
+use common::agreement;
 use common::lock::Patience;
-use common::names::Repository;
-use common::repository::{Class, Problem};
+use common::repository::Problem;
 use common::signature::Keyring;
-use common::state::State;
 
 use crate::{Master, Outcome};
 
@@ -26,7 +23,8 @@ impl Master<'_> {
                 record.number
             ));
         }
-        lines.extend(self.check_states()?);
+        let disagreements = agreement::disagreements(&self.work_dir.states(), &self.repositories)?;
+        lines.extend(disagreements.iter().map(ToString::to_string));
         Ok(lines)
     }
 
@@ -70,63 +68,6 @@ impl Master<'_> {
         }
         Ok(None)
     }
-
-    /// States whose packages are elsewhere, and packages on their way without a state.
-    fn check_states(&self) -> anyhow::Result<Vec<String>> {
-        let classes = self.repositories.classes();
-        let mut places: BTreeMap<String, Vec<(&Repository, Class)>> = BTreeMap::new();
-        for (repository, class) in classes.all() {
-            // With a database that cannot be read nothing can be said of states.
-            let Ok(entries) = self.repositories.packages(repository) else {
-                return Ok(Vec::new());
-            };
-            for entry in entries {
-                let file = entry.file_name.to_string();
-                places.entry(file).or_default().push((repository, class));
-            }
-        }
-        let states = self.work_dir.states();
-        let mut lines = Vec::new();
-        let mut stated: BTreeSet<(Class, String)> = BTreeSet::new();
-        for (order, known) in states.list()? {
-            for state in known {
-                let Some(class) = class_of(state) else { continue };
-                for file in states.read(&order, state)?.unwrap_or_default() {
-                    let here = places
-                        .get(&file)
-                        .into_iter()
-                        .flatten()
-                        .any(|(_, other)| *other == class);
-                    if !here {
-                        lines.push(misplaced(&order, state, &file));
-                    }
-                    stated.insert((class, file));
-                }
-            }
-        }
-        for (file, places) in places {
-            for (repository, class) in places {
-                let is_on_its_way = matches!(class, Class::Staging | Class::Testing);
-                if is_on_its_way && !stated.contains(&(class, file.clone())) {
-                    lines.push(format!("{repository}: no order's state has {file}"));
-                }
-            }
-        }
-        Ok(lines)
-    }
-}
-
-/// Where the packages of an order in this state are.
-const fn class_of(state: State) -> Option<Class> {
-    match state {
-        State::Done => Some(Class::Staging),
-        State::Testing | State::Tested => Some(Class::Testing),
-        State::Locked | State::Broken | State::Blocked => None,
-    }
-}
-
-fn misplaced(order: &Order, state: State, file: &str) -> String {
-    format!("{order} is {state}, but {file} is not published there")
 }
 
 /// Prints what was found.

@@ -36,7 +36,7 @@ use common::clock::Now;
 use common::config::{Config, ConfigError, Environment};
 use common::exit::Failure;
 use common::journal::{Entry, Event};
-use common::lock::Patience;
+use common::lock::{LockError, Patience};
 use common::names::{FileName, NameError};
 use common::repository::{Class, Repositories, RepositoryError, Transition};
 use common::state::State;
@@ -172,19 +172,20 @@ impl Master<'_> {
             return locked(&mut || self.roll_back(extent, patience));
         }
         if cli.check || cli.repair {
-            let mut found = Vec::new();
-            let outcome = locked(&mut || {
+            let mut found = {
+                // An insane master is looked at and mended, too.
+                let _locks = match self.work_dir.lock_everything(patience) {
+                    Ok(locks) => locks,
+                    Err(busy @ LockError::Busy { .. }) => return Ok(Outcome::Hindered(busy.to_string())),
+                    Err(error) => return Err(error.into()),
+                };
                 if cli.repair
                     && let Some(hindered) = self.repair(patience)?
                 {
                     return Ok(hindered);
                 }
-                found = self.check()?;
-                Ok(Outcome::Done)
-            })?;
-            if outcome != Outcome::Done {
-                return Ok(outcome);
-            }
+                self.check()?
+            };
             found.extend(self.check_files()?);
             return check::report(&found, stdout);
         }
