@@ -1,72 +1,22 @@
-//! One attempt at a build: the build command in a fresh source directory, its log, and what its end means.
+//! One attempt at a build: the build command in the source directory, with its log.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use common::clock::{Now, format_utc};
+use common::build_command::{Outcome, Record};
 use common::interrupt::Interrupt;
 use common::process::{Cause, Command, Output};
 
+use crate::history::End;
+use crate::log::{AttemptLog, Follower, LOG_LIMIT};
 use crate::settings::Settings;
 use crate::straw::{Remedy, Straw};
-
-/// Largest log in bytes.
-const LOG_LIMIT: u64 = 64 << 20;
-
-/// What the end of a build command means, the table of exit codes of `archbuild build`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
-    /// 0: built.
-    Built,
-    /// 1 and every code that is not listed: a function of the package failed.
-    Function,
-    /// 2: dependencies cannot be installed.
-    Dependencies,
-    /// 3: sources cannot be had or are not what they should be.
-    Sources,
-    /// 4: a limit was reached.
-    Limit,
-    /// 5: trouble of the chroot or machine; no fault of the package.
-    Machine,
-    /// 6, or this process was asked to end.
-    Interrupted,
-}
-
-impl Class {
-    /// The class of an exit code.
-    #[must_use]
-    pub(crate) const fn of(code: Option<i32>) -> Self {
-        match code {
-            Some(0) => Self::Built,
-            Some(2) => Self::Dependencies,
-            Some(3) => Self::Sources,
-            Some(4) => Self::Limit,
-            Some(5) => Self::Machine,
-            Some(6) => Self::Interrupted,
-            _ => Self::Function,
-        }
-    }
-
-    /// The class in words, for logs and messages.
-    #[must_use]
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Built => "built",
-            Self::Function => "a function of the package failed",
-            Self::Dependencies => "dependencies cannot be installed",
-            Self::Sources => "sources cannot be had",
-            Self::Limit => "a limit was reached",
-            Self::Machine => "trouble with the chroot",
-            Self::Interrupted => "interrupted",
-        }
-    }
-}
 
 /// The directories of one build.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
+    /// What holds them.
+    pub(crate) directory: PathBuf,
     /// The directory with the PKGBUILD.
     pub(crate) source: PathBuf,
     /// Where packages go.
@@ -75,49 +25,50 @@ pub(crate) struct Places {
     pub(crate) logs: PathBuf,
 }
 
+impl Places {
+    /// The directories below one.
+    pub(crate) fn below(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            source: directory.join("source"),
+            packages: directory.join("packages"),
+            logs: directory.join("logs"),
+        }
+    }
+}
+
 /// What an attempt is made with.
 pub(crate) struct Attempt<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) places: &'a Places,
     pub(crate) straw: &'a Straw,
-    /// From 1.
-    pub(crate) number: usize,
     /// SOURCE_DATE_EPOCH of the build.
-    pub(crate) commit_time: u64,
+    pub(crate) time: u64,
 }
 
 impl Attempt<'_> {
-    /// Runs the build command.
+    /// Runs the build command; says how it ended, and the record of a command of ours.
     ///
     /// # Errors
     /// The log cannot be written or the command not be started.
-    pub(crate) fn run(&self, interrupt: &Interrupt) -> anyhow::Result<Class> {
-        let began = Now::read().unix;
-        let path = self.log_path(began);
-        let mut log = OpenOptions::new()
-            .create_new(true)
-            .append(true)
-            .open(&path)
-            .with_context(|| format!("cannot make the log {}", path.display()))?;
-        writeln!(log, "==> {} attempt {} with {}", utc(began), self.number, self.straw)?;
-        let output = Output::Log(log.try_clone()?, LOG_LIMIT);
-        let class = match self.command()?.output(output).interrupt(interrupt).wait() {
-            Ok(finished) => Class::of(finished.status.code()),
-            Err(error) if matches!(error.cause, Cause::Interrupted) => Class::Interrupted,
+    pub(crate) fn run(&self, log: &mut AttemptLog, interrupt: &Interrupt) -> anyhow::Result<(End, Option<Record>)> {
+        let output = match self.settings.has_record() {
+            true => Output::LogStderr(log.output()?, LOG_LIMIT),
+            false => Output::Log(log.output()?, LOG_LIMIT),
+        };
+        let finished = match self.command()?.output(output).interrupt(interrupt).wait() {
+            Ok(finished) => finished,
+            Err(error) if matches!(error.cause, Cause::Interrupted) => {
+                return Ok((End::of(Outcome::Interrupted), None));
+            }
             Err(error) => {
-                writeln!(log, "==> {error}")?;
+                log.say(&error.to_string())?;
                 return Err(error).context("cannot run build_command");
             }
         };
-        let ended = Now::read().unix;
-        writeln!(
-            log,
-            "==> {} {} after {} s",
-            utc(ended),
-            class.as_str(),
-            ended.saturating_sub(began)
-        )?;
-        Ok(class)
+        let outcome = Outcome::from_code(finished.status.code());
+        let record = Record::read(&finished.stdout);
+        Ok((told(outcome, record.as_ref(), log.path()), record))
     }
 
     fn command(&self) -> anyhow::Result<Command> {
@@ -134,7 +85,13 @@ impl Attempt<'_> {
         }
         command = command
             .env("PKGDEST", &self.places.packages)
-            .env("SOURCE_DATE_EPOCH", self.commit_time.to_string());
+            .env("SOURCE_DATE_EPOCH", self.time.to_string());
+        if self.settings.has_record() {
+            command = command.arg("--json");
+        }
+        for remedy in self.straw.remedies() {
+            command = command.args(self.settings.options.get(&remedy).into_iter().flatten());
+        }
         if self.straw.has(Remedy::CleanChroot) {
             command = command.arg("-c");
         }
@@ -143,42 +100,27 @@ impl Attempt<'_> {
         }
         Ok(command)
     }
+}
 
-    /// `2018-01-29T12:00:00.1.build-log`: the number keeps two attempts within one second apart.
-    fn log_path(&self, began: u64) -> PathBuf {
-        self.places
-            .logs
-            .join(format!("{}.{}.build-log", utc(began), self.number))
+/// How it ended, in as much detail as there is: the code is what counts, a record of the same code says more, and of a
+/// foreign command the log says in which phase it was.
+fn told(outcome: Outcome, record: Option<&Record>, log: &Path) -> End {
+    if let Some(record) = record.filter(|record| record.outcome.code() == outcome.code()) {
+        let last = record.phases.last().map(|time| time.phase);
+        return End {
+            outcome: record.outcome,
+            phase: End::of(record.outcome).phase.or(last),
+        };
     }
-}
-
-fn utc(unix: u64) -> String {
-    format_utc(unix, "%Y-%m-%dT%H:%M:%S")
-}
-
-/// Whether a straw makes sense after an attempt that ended like this: sources that cannot be had need sources from
-/// elsewhere, and nothing else does.
-pub(crate) fn is_worth_trying(straw: &Straw, last: Option<Class>) -> bool {
-    match last {
-        None => !straw.is_about_sources(),
-        Some(class) => straw.is_about_sources() == (class == Class::Sources),
+    let mut follower = Follower::new(log);
+    follower.look();
+    match outcome {
+        Outcome::Failed(None) => End::of(Outcome::Failed(follower.phase)),
+        outcome => End {
+            outcome,
+            phase: follower.phase,
+        },
     }
-}
-
-/// The last messages in the youngest log, on one line: what the build command said before it gave up.
-pub(crate) fn last_words(logs: &Path) -> String {
-    let paths = std::fs::read_dir(logs)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    let text = paths
-        .max()
-        .and_then(|path| std::fs::read(path).ok())
-        .map(|content| String::from_utf8_lossy(&content).into_owned())
-        .unwrap_or_default();
-    let said: Vec<&str> = text.lines().filter(|line| !line.starts_with("==> 2")).collect();
-    said[said.len().saturating_sub(3)..].join(" / ")
 }
 
 /// Makes a directory anew.
@@ -200,27 +142,31 @@ pub(crate) fn remove_directory(path: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use common::build_command::{LimitKind, Phase};
 
     #[test]
-    fn a_foreign_commands_codes_count_as_a_failed_function() {
-        assert_eq!(Class::of(Some(0)), Class::Built);
-        for code in [Some(1), Some(7), Some(255), None] {
-            assert_eq!(Class::of(code), Class::Function);
-        }
-        assert_eq!(Class::of(Some(5)), Class::Machine);
+    fn a_record_says_more_than_a_code_and_never_something_else() {
+        let record = |outcome: &str| {
+            let text = format!(
+                "{{\"outcome\":\"{outcome}\",\"arch\":\"i686\",\"started\":1,\"milliseconds\":1,\
+                 \"phases\":[{{\"phase\":\"check\",\"milliseconds\":1}}]}}"
+            );
+            Record::read(text.as_bytes()).unwrap()
+        };
+        let nowhere = Path::new("/nonexistent");
+        let stalled = told(Outcome::Limit(None), Some(&record("limit-stalled")), nowhere);
+        assert_eq!(stalled.outcome, Outcome::Limit(Some(LimitKind::Stalled)));
+        assert_eq!(stalled.phase, Some(Phase::Check));
+        let other = told(Outcome::Sources, Some(&record("built")), nowhere);
+        assert_eq!(other, End::of(Outcome::Sources));
     }
 
     #[test]
-    fn the_class_of_a_failure_decides_which_straws_make_sense() {
-        let straw = |text: &str| text.parse::<Straw>().unwrap();
-        assert!(is_worth_trying(&straw(":"), None));
-        assert!(!is_worth_trying(&straw(":mirrored_source:"), None));
-        assert!(is_worth_trying(&straw(":clean_chroot:"), Some(Class::Function)));
-        assert!(!is_worth_trying(&straw(":clean_chroot:"), Some(Class::Sources)));
-        assert!(is_worth_trying(
-            &straw(":mirrored_source_by_hash:"),
-            Some(Class::Sources)
-        ));
-        assert!(!is_worth_trying(&straw(":mirrored_source:"), Some(Class::Function)));
+    fn the_log_of_a_foreign_command_says_in_which_phase_it_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        common::atomic::write(&log, b"==> Starting build()...\n==> Starting check()...\nno\n").unwrap();
+        let end = told(Outcome::from_code(Some(255)), None, &log);
+        assert_eq!(end, End::of(Outcome::Failed(Some(Phase::Check))));
     }
 }

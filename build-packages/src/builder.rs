@@ -1,40 +1,36 @@
-//! One builder at work: ask the master, build, return, and what each answer of the master means.
+//! One builder at work: it asks the master, has orders built side by side, and knows what each answer of the master
+//! means.
+//!
+//! One thread asks, one thread an order builds and returns it. An order counts as ours from its assignment until the
+//! master has decided about what was returned: that long it is named to the master (`--have`), which would hand it out
+//! to us again otherwise.
 
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use common::assignment::Answer;
-use common::cli::Messages;
-use common::config::Config;
 use common::interrupt::Interrupt;
-use common::state::order_id;
+use common::names::PkgBase;
 
 use crate::Outcome;
-use crate::attempt::{self, Places};
+use crate::admission::Admission;
 use crate::cli::Cli;
-use crate::heartbeat::Pulse;
-use crate::ladder::{Ladder, Product};
-use crate::master::Connection;
-use crate::outbox::{Delivery, Outbox, Parcel, Verdict};
-use crate::settings::Settings;
+use crate::pause::Pause;
+use crate::workshop::{Built, Workshop};
 
 /// How long the master may keep a request open until there is work, in seconds.
 const WAIT: &str = "10";
 /// Longest time that a request for an order may take.
 const ASK_LIMIT: Duration = Duration::from_secs(300);
-/// Longest pause between two tries.
-const MAX_PAUSE: Duration = Duration::from_secs(600);
+/// How often is looked whether there is something to do.
+const TICK: Duration = Duration::from_millis(50);
 
-/// A builder with its connection and its outbox.
+/// A builder with what it builds with.
 pub(crate) struct Builder<'a> {
-    pub(crate) settings: &'a Settings,
-    pub(crate) config: &'a Config,
-    pub(crate) connection: Connection<'a>,
-    pub(crate) outbox: Outbox,
-    pub(crate) messages: &'a Messages,
+    pub(crate) workshop: Workshop<'a>,
     /// Finish what is begun and end.
     pub(crate) drain: Interrupt,
-    /// End now.
-    pub(crate) abort: Interrupt,
 }
 
 /// What the master answered to a request for an order.
@@ -47,15 +43,25 @@ enum Reply {
     Later(u32, String),
 }
 
-/// What became of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Built {
-    Packages,
-    Failed,
-    /// The build was ended: the user or the master wants that.
-    Dropped,
-    /// This machine cannot build.
-    Unable,
+/// An order that a thread is done with.
+type Done = (PkgBase, anyhow::Result<Built>);
+
+/// How things stand in one run.
+struct Shift<'a> {
+    cli: &'a Cli,
+    began: Instant,
+    /// How many orders to begin; `None`: no end.
+    left: Option<u64>,
+    prefer: Option<PkgBase>,
+    /// The orders that are ours.
+    ours: BTreeSet<PkgBase>,
+    admission: Admission,
+    pause: Pause,
+    /// Nothing is asked for before.
+    not_before: Instant,
+    /// Nothing is asked for any more.
+    is_closing: bool,
+    end: anyhow::Result<Outcome>,
 }
 
 impl Builder<'_> {
@@ -64,190 +70,178 @@ impl Builder<'_> {
     /// # Errors
     /// The builder's own files cannot be read or written.
     pub(crate) fn work(&self, cli: &Cli) -> anyhow::Result<Outcome> {
-        let began = Instant::now();
-        let is_late = || {
-            cli.time
-                .is_some_and(|seconds| began.elapsed() >= Duration::from_secs(seconds))
-        };
-        let mut left = cli.count();
-        let mut pause = Pause::new(self.settings.pause);
-        if self.deliver_all()? == Outcome::Stopped {
+        self.workshop.take_up()?;
+        if !self.workshop.deliver_all()? {
             return Ok(Outcome::Stopped);
         }
-        while left != Some(0) && !self.drain.is_raised() && !self.abort.is_raised() && !is_late() {
-            match self.ask(cli) {
-                Reply::Order(answer) => {
-                    pause.reset();
-                    left = left.map(|count| count - 1);
-                    let built = self.fulfil(&answer)?;
-                    if self.deliver_all()? == Outcome::Stopped || built == Built::Unable {
-                        return Ok(Outcome::Stopped);
-                    }
-                    if built == Built::Failed && cli.exit_on_failure {
-                        break;
-                    }
+        let settings = self.workshop.settings;
+        let mut shift = Shift {
+            cli,
+            began: Instant::now(),
+            left: cli.count(),
+            prefer: cli.prefer.clone(),
+            ours: BTreeSet::new(),
+            admission: Admission::new(settings.slots),
+            pause: Pause::new(settings.pause),
+            not_before: Instant::now(),
+            is_closing: false,
+            end: Ok(Outcome::Finished),
+        };
+        let (sender, done) = channel::<Done>();
+        std::thread::scope(|scope| {
+            loop {
+                while let Ok(order) = done.try_recv() {
+                    shift.take_back(order);
                 }
-                Reply::Nothing if cli.keep_asking => pause.sleep(4, [&self.drain, &self.abort]),
-                Reply::Nothing => {
-                    self.messages.note("there is nothing to do");
+                shift.is_closing |= self.is_asked_to_end() || shift.is_late();
+                if shift.is_closing && shift.ours.is_empty() {
                     break;
                 }
-                Reply::Never(reason) => {
-                    self.messages
-                        .error(format_args!("the master does not take this builder: {reason}"));
-                    return Ok(Outcome::Stopped);
+                if !shift.wants_more() {
+                    std::thread::sleep(TICK);
+                    continue;
                 }
-                Reply::Later(factor, reason) => {
-                    self.messages.note(format_args!("asking again later: {reason}"));
-                    pause.sleep(factor, [&self.drain, &self.abort]);
+                let reply = self.ask(&mut shift);
+                if let Some(answer) = self.take(reply, &mut shift) {
+                    let sender = sender.clone();
+                    scope.spawn(move || self.fulfil(&answer, &sender));
                 }
             }
-        }
-        Ok(Outcome::Finished)
+        });
+        shift.end
     }
 
-    fn ask(&self, cli: &Cli) -> Reply {
+    fn is_asked_to_end(&self) -> bool {
+        self.drain.is_raised() || self.workshop.abort.is_raised()
+    }
+
+    fn fulfil(&self, answer: &Answer, done: &Sender<Done>) {
+        let pkgbase = answer.assignment.order.pkgbase.clone();
+        let built = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.workshop.fulfil(answer)));
+        let built =
+            built.unwrap_or_else(|_| Err(anyhow::anyhow!("{pkgbase}: a bug of build-packages ended the build")));
+        // The receiver lives as long as the threads.
+        done.send((pkgbase, built)).ok();
+    }
+
+    fn ask(&self, shift: &mut Shift<'_>) -> Reply {
         let mut words: Vec<String> = ["get-assignment", "--wait", WAIT, "--files"].map(str::to_owned).into();
-        words.extend(cli.prefer.iter().map(ToString::to_string));
-        let reply = match self.connection.request(&words, None, ASK_LIMIT, &self.abort) {
+        for pkgbase in &shift.ours {
+            words.extend(["--have".to_owned(), pkgbase.to_string()]);
+        }
+        let preferred = shift.prefer.take();
+        words.extend(preferred.iter().map(ToString::to_string));
+        let workshop = &self.workshop;
+        let reply = match workshop.connection.request(&words, ASK_LIMIT, &workshop.abort) {
             Ok(reply) => reply,
-            Err(error) => return Reply::Later(1, error.to_string()),
+            Err(error) => {
+                shift.prefer = preferred;
+                return Reply::Later(1, error.to_string());
+            }
         };
         match reply.code {
             Some(0) => match reply.text.parse() {
                 Ok(answer) => Reply::Order(answer),
                 Err(error) => Reply::Later(4, format!("{error}")),
             },
+            Some(2 | 3) if preferred.is_some() => Reply::Later(0, "the preferred order cannot be had".to_owned()),
             Some(2 | 4) => Reply::Later(4, "no order can be built now".to_owned()),
             Some(3) => Reply::Nothing,
             Some(42 | 64) => Reply::Never(reply.message),
-            _ => Reply::Later(1, reply.message),
+            _ => {
+                shift.prefer = preferred;
+                Reply::Later(1, reply.message)
+            }
         }
     }
 
-    /// Builds an order and puts what there is to return into the outbox.
-    fn fulfil(&self, answer: &Answer) -> anyhow::Result<Built> {
-        let order = &answer.assignment.order;
-        let directory = self.settings.work_dir.join("builds").join(order_id(order));
-        let places = Places {
-            source: directory.join("source"),
-            packages: directory.join("packages"),
-            logs: directory.join("logs"),
-        };
-        attempt::remove_directory(&directory)?;
-        attempt::empty_directory(&places.logs)?;
-        self.messages
-            .note(format_args!("{}: building {}", order.pkgbase, answer.assignment));
-        let pulse = Pulse::new();
-        let ladder = Ladder {
-            settings: self.settings,
-            config: self.config,
-            messages: self.messages,
-            pulse: &pulse,
-            places: &places,
-            answer,
-        };
-        let product = pulse.during(&self.connection, &self.abort, || ladder.climb());
-        let built = match product {
-            Ok(Product::Parcel(verdict, files)) => {
-                let built = match verdict {
-                    Verdict::Packages(_) => Built::Packages,
-                    Verdict::Failure => Built::Failed,
-                };
-                let order = order.clone();
-                self.outbox.put(&Parcel { order, verdict }, &files)?;
-                built
+    /// What an answer means; the order that is to be built.
+    fn take(&self, reply: Reply, shift: &mut Shift<'_>) -> Option<Answer> {
+        let messages = self.workshop.messages;
+        match reply {
+            // The lease stays ours: it is handed out again at the next start.
+            Reply::Order(_) if self.is_asked_to_end() => shift.is_closing = true,
+            Reply::Order(answer) if shift.ours.contains(&answer.assignment.order.pkgbase) => {
+                shift.wait(4);
             }
-            Ok(Product::Unable) => {
-                // The logs stay: they are all that tells what is wrong with this machine.
-                self.messages.error(format_args!(
-                    "{}: this machine cannot build: {}; see {}",
-                    order.pkgbase,
-                    attempt::last_words(&places.logs),
-                    places.logs.display()
-                ));
-                return Ok(Built::Unable);
+            Reply::Order(answer) => {
+                shift.begin(&answer);
+                return Some(answer);
             }
-            Err(error) if !pulse.stop.is_raised() => {
-                self.messages.error(format_args!("{}: {error:#}", order.pkgbase));
-                return Ok(Built::Unable);
+            Reply::Nothing if !shift.ours.is_empty() || shift.cli.keep_asking => shift.wait(4),
+            Reply::Nothing => {
+                messages.note("there is nothing to do");
+                shift.is_closing = true;
             }
-            Ok(Product::Ended) | Err(_) => {
-                if pulse.revoked.is_raised() {
-                    self.messages
-                        .note(format_args!("{}: the order is no longer ours", order.pkgbase));
-                }
-                Built::Dropped
+            Reply::Never(reason) => {
+                messages.error(format_args!("the master does not take this builder: {reason}"));
+                shift.stop();
             }
-        };
-        attempt::remove_directory(&directory)?;
-        Ok(built)
-    }
-
-    /// Uploads whatever is in the outbox, each until the master has decided about it; a finished build is never thrown
-    /// away for trouble on the way. Being asked to drain does not end this, being asked to end does.
-    fn deliver_all(&self) -> anyhow::Result<Outcome> {
-        let mut outcome = Outcome::Finished;
-        for parcel in self.outbox.parcels()? {
-            let pkgbase = &parcel.order.pkgbase;
-            let mut pause = Pause::new(self.settings.pause);
-            loop {
-                match self.outbox.deliver(&parcel, &self.connection, &self.abort)? {
-                    Delivery::Accepted => self.messages.note(format_args!("{pkgbase}: returned")),
-                    Delivery::Outdated(reason) => {
-                        self.messages
-                            .note(format_args!("{pkgbase}: outdated, thrown away: {reason}"));
-                    }
-                    Delivery::Refused(code, reason) => {
-                        self.messages
-                            .error(format_args!("{pkgbase}: refused with {code}: {reason}"));
-                        outcome = Outcome::Stopped;
-                    }
-                    Delivery::Later(reason) if self.abort.is_raised() => {
-                        self.messages
-                            .note(format_args!("{pkgbase}: stays in the outbox: {reason}"));
-                        return Ok(outcome);
-                    }
-                    Delivery::Later(reason) => {
-                        self.messages
-                            .note(format_args!("{pkgbase}: returning it again later: {reason}"));
-                        pause.sleep(1, [&self.abort, &self.abort]);
-                        continue;
-                    }
-                }
-                break;
+            Reply::Later(factor, reason) => {
+                messages.note(format_args!("asking again later: {reason}"));
+                shift.wait(factor);
             }
         }
-        Ok(outcome)
+        None
     }
 }
 
-/// Growing pauses with jitter, so that builders do not come back all at once.
-struct Pause {
-    first: Duration,
-    next: Duration,
-}
-
-impl Pause {
-    fn new(first: Duration) -> Self {
-        Self { first, next: first }
+impl Shift<'_> {
+    fn is_late(&self) -> bool {
+        let limit = self.cli.time.map(Duration::from_secs);
+        limit.is_some_and(|limit| self.began.elapsed() >= limit)
     }
 
-    fn reset(&mut self) {
-        self.next = self.first;
+    fn wants_more(&mut self) -> bool {
+        !self.is_closing
+            && self.left != Some(0)
+            && Instant::now() >= self.not_before
+            && self.admission.admits(self.ours.len())
     }
 
-    /// Sleeps for a time between one and two pauses, times a factor, or until one of the interrupts is raised.
-    fn sleep(&mut self, factor: u32, interrupts: [&Interrupt; 2]) {
-        let time = self
-            .next
-            .mul_f64(f64::from(factor) * (1.0 + fastrand::f64()))
-            .min(MAX_PAUSE);
-        let deadline = Instant::now() + time;
-        while Instant::now() < deadline && !interrupts.iter().any(|interrupt| interrupt.is_raised()) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            std::thread::sleep(left.min(Duration::from_millis(50)));
+    fn wait(&mut self, factor: u32) {
+        self.not_before = match factor {
+            0 => Instant::now(),
+            factor => self.pause.end(factor),
+        };
+    }
+
+    fn stop(&mut self) {
+        self.is_closing = true;
+        if let Ok(outcome) = &mut self.end {
+            *outcome = Outcome::Stopped;
         }
-        self.next = (self.next * 3 / 2).min(MAX_PAUSE);
+    }
+
+    fn begin(&mut self, answer: &Answer) {
+        self.pause.reset();
+        self.left = self.left.map(|count| count.saturating_sub(1));
+        self.ours.insert(answer.assignment.order.pkgbase.clone());
+        self.admission.note_start();
+    }
+
+    fn take_back(&mut self, (pkgbase, built): Done) {
+        self.ours.remove(&pkgbase);
+        // What this one was may be what others waited for.
+        self.not_before = Instant::now();
+        match built {
+            Ok(Built::Packages | Built::Dropped) => {}
+            Ok(Built::Failed) => self.is_closing |= self.cli.exit_on_failure,
+            Ok(Built::Postponed) => {
+                self.left = self.left.map(|count| count + 1);
+                self.wait(1);
+            }
+            Ok(Built::Refused | Built::Unable) => self.stop(),
+            Err(error) => {
+                self.is_closing = true;
+                // The first one is what has to be mended.
+                if self.end.is_ok() {
+                    self.end = Err(error);
+                }
+            }
+        }
+        if self.left == Some(0) && self.ours.is_empty() {
+            self.is_closing = true;
+        }
     }
 }

@@ -5,19 +5,27 @@ use common::cli::CommonArgs;
 use common::names::PkgBase;
 
 use crate::straw::Straw;
+use crate::target::Target;
 
 /// Ask the build master for orders, build them, sign the packages and return them
 ///
-/// SIGTERM drains: the build in progress is finished and returned, and nothing new is asked for. SIGINT ends the build;
-/// the order stays with this builder and is handed out again when it asks the next time. A finished build waits in the
+/// SIGTERM drains: the builds in progress are finished and returned, and nothing new is asked for. SIGINT ends them;
+/// the orders stay with this builder and are handed out again when it asks the next time. A finished build waits in the
 /// outbox until the master has taken it, also over restarts.
 ///
-/// Exit codes: 0 finished, 1 the master refused packages or the builder cannot go on, 64 usage, 78 configuration.
+/// With --local the same is done without a master: PKGBASE at the heads of the git repositories, a given order
+/// PKGBASE.REVISION.MOD_REVISION.REPOSITORY (REVISION may be NAME-HEAD, MOD_REVISION may be work-tree: the files of your
+/// work tree of the customization as they are), or a directory with a PKGBUILD, which has a slash in it or is a dot. The
+/// packages are put into $PKGDEST, else the directory, else the working directory, and listed on standard output.
+///
+/// Exit codes: 0 finished, 1 the master refused packages, a local build failed or the builder cannot go on, 64 usage,
+/// 78 configuration.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "build-packages",
     version,
-    after_long_help = "Example:\n  build-packages --keep-asking -n 0"
+    after_long_help = "Examples:\n  build-packages --keep-asking -n 0 --slots 2\n  build-packages --local ./zlib\n  \
+        build-packages --local zlib.packages-HEAD.work-tree.core"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -37,9 +45,26 @@ pub struct Cli {
     /// Ask for this order first
     #[arg(short, long, value_name = "PKGBASE")]
     pub(crate) prefer: Option<PkgBase>,
+    /// Build so many orders at one time, as processors and memory allow (key slots)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=24))]
+    pub(crate) slots: Option<u8>,
     /// Try these straws instead of the configured ones (repeatable)
     #[arg(short, long, value_name = "STRAW")]
     pub(crate) straw: Vec<Straw>,
+    /// Build this without asking the master
+    #[arg(
+        short,
+        long,
+        value_name = "WHAT",
+        conflicts_with_all = ["number", "time", "exit_on_failure", "keep_asking", "prefer", "slots"]
+    )]
+    pub(crate) local: Option<Target>,
+    /// Return the result of a local build of an order to the master
+    #[arg(short, long, requires = "local")]
+    pub(crate) upload: bool,
+    /// Put this behind the pkgrel in a local build
+    #[arg(long, value_name = "N", requires = "local", default_value_t = 0)]
+    pub(crate) sub_pkgrel: u32,
 }
 
 impl Cli {

@@ -1,82 +1,57 @@
-//! The heartbeat: tells the master now and then what the builder does, and ends the build when the master says that the
-//! order is no longer this builder's. Trouble with the master ends nothing.
+//! The heartbeat: tells the master now and then what the builder does and how far the log is, and ends the build when
+//! the master says that the order is no longer this builder's. Trouble with the master ends nothing.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use common::interrupt::Interrupt;
+use common::names::PkgBase;
 
 use crate::master::Connection;
+use crate::pulse::Pulse;
 
-/// Time between two signs of life; far below the shortest sensible lease.
-const BEAT: Duration = Duration::from_secs(60);
-/// Longest time that one may take.
+/// Longest time that one sign of life may take.
 const LIMIT: Duration = Duration::from_secs(50);
-/// How often it looks whether the build has ended.
-const TICK: Duration = Duration::from_millis(50);
 
-/// What the builder does just now, and what is to end it.
-#[derive(Debug)]
-pub(crate) struct Pulse {
-    phase: Mutex<&'static str>,
-    /// Ends the build: raised by the user's SIGINT or when the order is lost.
-    pub(crate) stop: Interrupt,
-    /// The order is no longer this builder's.
-    pub(crate) revoked: Interrupt,
-    over: Interrupt,
+/// The signs of life of one order.
+pub(crate) struct Heartbeat<'a> {
+    connection: &'a Connection<'a>,
+    pkgbase: &'a PkgBase,
+    pause: Duration,
+    last: Instant,
+    /// The master knows the phase only, as the first ones did.
+    is_short: bool,
 }
 
-impl Pulse {
-    pub(crate) fn new() -> Self {
+impl<'a> Heartbeat<'a> {
+    /// The heartbeat of an order; the first sign of life comes after a pause.
+    pub(crate) fn new(connection: &'a Connection<'a>, pkgbase: &'a PkgBase) -> Self {
         Self {
-            phase: Mutex::new("fetching"),
-            stop: Interrupt::new(),
-            revoked: Interrupt::new(),
-            over: Interrupt::new(),
+            connection,
+            pkgbase,
+            pause: connection.employer().heartbeat,
+            last: Instant::now(),
+            is_short: false,
         }
     }
 
-    /// Says what is done from now on.
-    pub(crate) fn enter(&self, phase: &'static str) {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
-    }
-
-    /// Runs `work` while signs of life are sent; `abort` ends it.
-    pub(crate) fn during<T>(&self, connection: &Connection<'_>, abort: &Interrupt, work: impl FnOnce() -> T) -> T {
-        std::thread::scope(|scope| {
-            scope.spawn(|| self.beat(connection, abort));
-            let _over = RaiseOnDrop(&self.over);
-            work()
-        })
-    }
-
-    fn beat(&self, connection: &Connection<'_>, abort: &Interrupt) {
-        let mut last = Instant::now();
-        while !self.over.is_raised() {
-            if abort.is_raised() {
-                self.stop.raise();
-            }
-            if last.elapsed() >= BEAT {
-                last = Instant::now();
-                let phase = *self.phase.lock().unwrap_or_else(PoisonError::into_inner);
-                let words = ["ping-from-builder".to_owned(), phase.to_owned()];
-                let reply = connection.request(&words, None, LIMIT, &self.over);
-                if reply.is_ok_and(|reply| reply.code == Some(2)) {
-                    self.revoked.raise();
-                    self.stop.raise();
-                }
-            }
-            std::thread::sleep(TICK);
+    /// Gives a sign of life when it is time to. What is finished is returned whatever the master says.
+    pub(crate) fn beat(&mut self, pulse: &Pulse) {
+        if self.last.elapsed() < self.pause || pulse.revoked.is_raised() {
+            return;
         }
-    }
-}
-
-/// Ends the beating also when the work panics, or the scope would wait for ever.
-struct RaiseOnDrop<'a>(&'a Interrupt);
-
-impl Drop for RaiseOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.raise();
+        self.last = Instant::now();
+        let standing = pulse.standing();
+        let mut words = vec!["ping-from-builder".to_owned(), standing.phase.to_owned()];
+        if !self.is_short {
+            words.extend([standing.log_size.to_string(), self.pkgbase.to_string()]);
+        }
+        let reply = self.connection.request(&words, LIMIT, &pulse.over);
+        match reply.ok().and_then(|reply| reply.code) {
+            Some(2) => {
+                pulse.revoked.raise();
+                pulse.stop.raise();
+            }
+            Some(42 | 64) => self.is_short = true,
+            _ => {}
+        }
     }
 }

@@ -1,14 +1,21 @@
 //! Talking to the build master: over ssh, or on one machine through its builder-gate.
+//!
+//! All requests of a builder share one ssh connection (ControlMaster): the first one opens it, and it ends with this
+//! value, or some minutes after a builder that was killed. Its socket lies in a directory that nobody else can enter,
+//! with a short path, since the path of a socket has 107 bytes at most. When the connection breaks, the requests on it
+//! end with 255, and the next one opens another.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::interrupt::Interrupt;
 use common::names::Builder;
-use common::process::{Command, Input, ProcessError, sibling};
+use common::process::{Command, Finished, Input, ProcessError, sibling};
+use tempfile::TempDir;
 
-use crate::settings::{Master, Settings, Ssh};
+use crate::address::{Master, Ssh};
+use crate::settings::{Employer, Settings};
 
 /// Options that keep ssh from asking and from hanging on a dead connection.
 const SSH_OPTIONS: &[&str] = &[
@@ -18,21 +25,30 @@ const SSH_OPTIONS: &[&str] = &[
     "ConnectTimeout=30",
     "-o",
     "ServerAliveInterval=30",
+    "-o",
+    "ControlMaster=auto",
+    "-o",
+    "ControlPersist=300",
 ];
+/// Longest path of a directory for a socket: ssh adds some twenty bytes.
+const MAX_DIRECTORY: usize = 70;
 
 impl Ssh {
-    /// The client up to the words of the request, which it joins with blanks: none of them has a blank or anything that
-    /// a shell would act on.
-    fn client(&self) -> Command {
+    /// The client up to the destination; it joins the words of a request with blanks: none of them has a blank or
+    /// anything that a shell would act on.
+    fn client(&self, socket: Option<&Path>) -> Command {
         let (program, first) = self
             .command
             .split_first()
             .map_or(("ssh", &[][..]), |(p, rest)| (p.as_str(), rest));
         let mut client = Command::new(program).args(first).args(SSH_OPTIONS);
+        if let Some(socket) = socket {
+            client = client.arg("-o").arg(format!("ControlPath={}", socket.display()));
+        }
         if let Some(identity) = &self.identity {
             client = client.arg("-i").arg(identity);
         }
-        client.arg("-p").arg(&self.port).arg(&self.destination)
+        client.arg("-p").arg(&self.port)
     }
 }
 
@@ -47,15 +63,42 @@ pub(crate) struct Reply {
     pub(crate) message: String,
 }
 
+impl From<Finished> for Reply {
+    fn from(finished: Finished) -> Self {
+        let message = String::from_utf8_lossy(&finished.stderr);
+        Self {
+            code: finished.status.code(),
+            text: finished.text(),
+            message: message.lines().collect::<Vec<_>>().join(" / "),
+        }
+    }
+}
+
 /// The connection of one builder.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Connection<'a> {
+    employer: &'a Employer,
     settings: &'a Settings,
+    sockets: Option<TempDir>,
 }
 
 impl<'a> Connection<'a> {
-    pub(crate) fn new(settings: &'a Settings) -> Self {
-        Self { settings }
+    /// The connection to a master; nothing is opened yet.
+    pub(crate) fn new(employer: &'a Employer, settings: &'a Settings) -> Self {
+        let sockets = match employer.master {
+            Master::Ssh(_) => private_directory(settings),
+            Master::Local(_) => None,
+        };
+        Self {
+            employer,
+            settings,
+            sockets,
+        }
+    }
+
+    /// The master that it leads to.
+    pub(crate) fn employer(&self) -> &Employer {
+        self.employer
     }
 
     /// Sends a request whose words are of the gate's grammar.
@@ -65,31 +108,65 @@ impl<'a> Connection<'a> {
     pub(crate) fn request(
         &self,
         words: &[String],
-        input: Option<File>,
         limit: Duration,
         interrupt: &Interrupt,
     ) -> Result<Reply, ProcessError> {
-        let mut command = match &self.settings.master {
-            Master::Ssh(ssh) => ssh.client().args(words),
-            Master::Local(config) => local(config, &self.settings.builder, words),
+        let command = self.command(words).timeout(limit).interrupt(interrupt);
+        Ok(command.wait()?.into())
+    }
+
+    /// Sends a request with a file; ends when `interrupt` is raised.
+    ///
+    /// # Errors
+    /// ssh cannot be started, or it is interrupted.
+    pub(crate) fn send(&self, words: &[String], file: File, interrupt: &Interrupt) -> Result<Reply, ProcessError> {
+        let command = self.command(words).input(Input::File(file)).interrupt(interrupt);
+        Ok(command.wait()?.into())
+    }
+
+    fn command(&self, words: &[String]) -> Command {
+        let command = match &self.employer.master {
+            Master::Ssh(ssh) => ssh.client(self.socket().as_deref()).arg(&ssh.destination).args(words),
+            Master::Local(config) => local(config, &self.employer.builder, words),
         };
+        self.with_environment(command)
+    }
+
+    fn with_environment(&self, mut command: Command) -> Command {
         for (key, value) in &self.settings.environment {
             if !key.starts_with("PORTSMITH_") {
                 command = command.env(key, value);
             }
         }
-        let finished = command
-            .input(input.map_or(Input::Null, Input::File))
-            .timeout(limit)
-            .interrupt(interrupt)
-            .wait()?;
-        let message = String::from_utf8_lossy(&finished.stderr);
-        Ok(Reply {
-            code: finished.status.code(),
-            text: finished.text(),
-            message: message.lines().collect::<Vec<_>>().join(" / "),
-        })
+        command
     }
+
+    fn socket(&self) -> Option<PathBuf> {
+        Some(self.sockets.as_ref()?.path().join("s"))
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        let (Master::Ssh(ssh), Some(socket)) = (&self.employer.master, self.socket()) else {
+            return;
+        };
+        if socket.exists() {
+            let exit = ssh.client(Some(&socket)).args(["-O", "exit"]).arg(&ssh.destination);
+            // One that is gone already is as good.
+            drop(self.with_environment(exit).timeout(Duration::from_secs(10)).wait());
+        }
+    }
+}
+
+/// A directory of our own for the socket; without one every request has a connection of its own.
+fn private_directory(settings: &Settings) -> Option<TempDir> {
+    let runtime = settings.environment.get("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let candidates = runtime.into_iter().chain([PathBuf::from("/tmp")]);
+    candidates
+        .filter(|path| path.is_absolute() && path.as_os_str().len() <= MAX_DIRECTORY - 12)
+        // tempfile makes directories with mode 0700.
+        .find_map(|path| tempfile::Builder::new().prefix("bp-").tempdir_in(path).ok())
 }
 
 fn local(config: &Path, builder: &Builder, words: &[String]) -> Command {

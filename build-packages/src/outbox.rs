@@ -4,7 +4,6 @@
 //! master has taken it or will never want it. So it survives a restart of the builder or of the master. What the master
 //! refuses for good is kept in `refused/` for the operator.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,9 +14,7 @@ use common::interrupt::Interrupt;
 use common::state::{order_id, parse_order_id};
 
 use crate::master::Connection;
-
-/// Longest upload before the connection counts as dead.
-const LIMIT: Duration = Duration::from_secs(6 * 3600);
+use crate::upload;
 
 /// What is returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,12 +110,11 @@ impl Outbox {
         interrupt: &Interrupt,
     ) -> anyhow::Result<Delivery> {
         let path = self.path(parcel);
-        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
         let mut words = vec!["return-assignment".to_owned()];
         words.extend(parcel.order.to_string().split(' ').map(str::to_owned));
         words.push(parcel.verdict.word());
-        let delivery = match connection.request(&words, Some(file), LIMIT, interrupt) {
-            Err(error) => Delivery::Later(error.to_string()),
+        let delivery = match upload::send(connection, &words, &path, interrupt) {
+            Err(reason) => Delivery::Later(reason),
             Ok(reply) => match reply.code {
                 Some(0) => Delivery::Accepted,
                 Some(2) => Delivery::Outdated(reply.message),

@@ -1,17 +1,16 @@
-//! What a build made: the expected packages, signed, as one archive for the master.
+//! What a build made: the expected packages, each with what belongs beside it (module `companions`) and its signature.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use common::cli::Messages;
 use common::names::FileName;
 use common::process::Command;
 use common::version::PackageFileName;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 
+use crate::companions;
 use crate::settings::{Settings, Signing};
 
 /// The package files to return: those that are expected, or, when the master did not say, all but debug packages.
@@ -55,57 +54,45 @@ fn identity(file: &PackageFileName) -> (String, String, String) {
     )
 }
 
-/// Signs each package with the builder's key; returns all files that belong into the archive.
+/// What becomes of the packages of a build: companions and signatures beside them; all files that are to be returned.
 ///
 /// # Errors
-/// gpg fails.
-pub(crate) fn sign(packages: Vec<PathBuf>, settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
-    let Signing::Key(key) = &settings.signing else {
-        return Ok(packages);
-    };
+/// An expected package is missing, or one cannot be read or signed.
+pub(crate) fn finish(
+    directory: &Path,
+    expected: &[FileName],
+    settings: &Settings,
+    messages: &Messages,
+) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for package in packages {
-        let mut signature = package.clone().into_os_string();
-        signature.push(".sig");
-        let mut gpg = Command::new("gpg")
-            .args(["--batch", "--yes", "--no-tty", "--no-armor", "--local-user", key])
-            .arg("--output")
-            .arg(&signature)
-            .arg("--detach-sign")
-            .arg(&package)
-            .timeout(Duration::from_secs(300));
-        for (variable, value) in &settings.environment {
-            gpg = gpg.env(variable, value);
-        }
-        gpg.run().context("cannot sign")?;
-        files.extend([package, PathBuf::from(signature)]);
+    for package in choose(directory, expected)? {
+        files.extend(companions::make(&package, settings, messages)?);
+        files.extend(sign(&package, settings)?);
+        files.push(package);
     }
+    files.sort();
     Ok(files)
 }
 
-/// Compresses the logs; returns the compressed ones.
-///
-/// # Errors
-/// A file cannot be read or written.
-pub(crate) fn compress_logs(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let read = || format!("cannot read {}", directory.display());
-    let mut compressed = Vec::new();
-    for entry in std::fs::read_dir(directory).with_context(read)? {
-        let path = entry.with_context(read)?.path();
-        if path.extension().is_none_or(|extension| extension != "build-log") {
-            continue;
-        }
-        let mut target = path.clone().into_os_string();
-        target.push(".gz");
-        let target = PathBuf::from(target);
-        let mut encoder = GzEncoder::new(File::create(&target)?, Compression::default());
-        std::io::copy(&mut File::open(&path)?, &mut encoder)
-            .and_then(|_| encoder.finish())
-            .with_context(|| format!("cannot compress {}", path.display()))?;
-        compressed.push(target);
+/// Signs a package with the builder's key.
+fn sign(package: &Path, settings: &Settings) -> anyhow::Result<Option<PathBuf>> {
+    let Signing::Key(key) = &settings.signing else {
+        return Ok(None);
+    };
+    let mut signature = package.to_owned().into_os_string();
+    signature.push(".sig");
+    let mut gpg = Command::new("gpg")
+        .args(["--batch", "--yes", "--no-tty", "--no-armor", "--local-user", key])
+        .arg("--output")
+        .arg(&signature)
+        .arg("--detach-sign")
+        .arg(package)
+        .timeout(Duration::from_secs(300));
+    for (variable, value) in &settings.environment {
+        gpg = gpg.env(variable, value);
     }
-    compressed.sort();
-    Ok(compressed)
+    gpg.run().context("cannot sign")?;
+    Ok(Some(PathBuf::from(signature)))
 }
 
 #[cfg(test)]

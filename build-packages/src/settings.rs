@@ -1,12 +1,14 @@
 //! What a builder is configured to do, read and checked before anything is done.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::config::{Config, ConfigError, Environment};
 use common::names::Builder;
 
-use crate::straw::{DEFAULT_LADDER, Straw};
+use crate::address::Master;
+use crate::straw::{DEFAULT_LADDER, Remedy, Straw};
 
 /// Variables of the caller that ssh, gpg and the build command get.
 const PASSED_ON: &[&str] = &[
@@ -27,26 +29,20 @@ const PASSED_ON: &[&str] = &[
     "no_proxy",
 ];
 
-/// How the master is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Master {
-    /// `ssh://user@host:port`.
-    Ssh(Ssh),
-    /// The configuration file of a master on this machine.
-    Local(PathBuf),
-}
+/// Build commands of this project, which keep more than the contract: they have `--json`.
+const OWN_COMMANDS: [&str; 2] = ["archbuild", "arch-vm"];
 
-/// Where ssh goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ssh {
-    /// `user@host`.
-    pub destination: String,
-    /// The port, as ssh takes it.
-    pub port: String,
-    /// The private key.
-    pub identity: Option<PathBuf>,
-    /// The program and its first arguments.
-    pub command: Vec<String>,
+/// The master that a builder works for.
+#[derive(Debug, Clone)]
+pub struct Employer {
+    /// How it is reached.
+    pub master: Master,
+    /// The builder's name, which the master knows from its ssh key; used for messages and for a local master.
+    pub builder: Builder,
+    /// Between two signs of life.
+    pub heartbeat: Duration,
+    /// How long an upload may get no byte further before the connection counts as dead.
+    pub upload_stall: Duration,
 }
 
 /// How packages are signed.
@@ -58,110 +54,176 @@ pub enum Signing {
     Unsigned,
 }
 
+/// How many builds at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// At most.
+    pub number: usize,
+    /// Bytes of memory that have to be free before a second one begins; 0: whatever is free.
+    pub memory: u64,
+    /// Percent of all processors' time that has to be idle before a second one begins; 0: however busy they are.
+    pub idle_percent: u64,
+}
+
 /// The checked configuration of a builder.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Its name, which the master knows from its ssh key; used for messages and for a local master.
-    pub builder: Builder,
-    /// How the master is reached.
-    pub master: Master,
+    /// The master; none for local builds without one.
+    pub employer: Option<Employer>,
     /// Where builds, logs and the outbox lie.
     pub work_dir: PathBuf,
     /// The words of `build_command`.
     pub build_command: Vec<String>,
+    /// Words that a remedy adds to them.
+    pub options: BTreeMap<Remedy, Vec<String>>,
     /// The retry ladder.
     pub straws: Vec<Straw>,
     /// How packages are signed.
     pub signing: Signing,
     /// Base address of sources by checksum.
     pub source_by_hash_mirror: Option<String>,
-    /// Base address of source archives.
+    /// Address of source archives, `$git`, `$pkgbase` and `$version` to be replaced.
     pub source_archive_mirror: Option<String>,
     /// The first pause before something is tried again.
     pub pause: Duration,
+    /// How many builds at one time.
+    pub slots: Slots,
     /// Environment of children.
     pub environment: Environment,
 }
 
 impl Settings {
-    /// Reads the configuration.
+    /// Reads the configuration of a builder that works for a master.
     ///
     /// # Errors
     /// A key is missing or wrong.
     pub fn read(config: &Config, environment: &Environment) -> Result<Self, ConfigError> {
-        let builder: Builder = match config.parsed("builder_name")? {
-            Some(builder) => builder,
-            None => return Err(missing(config, "builder_name")),
+        let mut settings = Self::read_local(config, environment)?;
+        config.required("master")?;
+        config.required("builder_name")?;
+        settings.work_dir = config.required_path("work_dir")?;
+        if config.switch("require_signatures", true)? {
+            config.required("package_key")?;
+        }
+        Ok(settings)
+    }
+
+    /// Reads the configuration of a builder without a master: much less has to be set.
+    ///
+    /// # Errors
+    /// A key is wrong, or `work_dir` is not set and there is no home directory.
+    pub fn read_local(config: &Config, environment: &Environment) -> Result<Self, ConfigError> {
+        let work_dir = match config.path("work_dir")? {
+            Some(path) => path,
+            None => match default_work_dir(environment) {
+                Some(path) => path,
+                None => config.required_path("work_dir")?,
+            },
         };
-        let mut straws: Vec<Straw> = config.parsed_words("straws")?;
-        if straws.is_empty() {
-            straws = config.parsed_words("straws_that_might_repair_failing_builds")?;
-        }
-        if straws.is_empty() {
-            straws = DEFAULT_LADDER.split(' ').filter_map(|word| word.parse().ok()).collect();
-        }
-        let signing = if config.switch("require_signatures", true)? {
-            Signing::Key(config.required("package_key")?.to_owned())
-        } else {
-            config
-                .text("package_key")
-                .map_or(Signing::Unsigned, |key| Signing::Key(key.to_owned()))
+        let build_command = words(config.text("build_command").unwrap_or("archbuild build"));
+        let slots = Slots {
+            number: usize::try_from(config.number("slots", 1)?.clamp(1, 24)).unwrap_or(1),
+            memory: config.number("slot_memory_mib", 2048)?.saturating_mul(1 << 20),
+            idle_percent: config.number("slot_idle_percent", 25)?,
         };
         Ok(Self {
-            builder,
-            master: master(config)?,
-            work_dir: config.required_path("work_dir")?,
-            build_command: words(config.text("build_command").unwrap_or("archbuild build")),
-            straws,
-            signing,
+            employer: employer(config)?,
+            work_dir,
+            options: options(config, &build_command),
+            build_command,
+            straws: straws(config)?,
+            signing: config
+                .text("package_key")
+                .map_or(Signing::Unsigned, |key| Signing::Key(key.to_owned())),
             source_by_hash_mirror: config.text("source_by_hash_mirror").map(str::to_owned),
             source_archive_mirror: config.text("source_archive_mirror").map(str::to_owned),
             pause: Duration::from_secs(config.number("retry_pause_seconds", 15)?.max(1)),
+            slots,
             environment: children_environment(config, environment),
+        })
+    }
+
+    /// Whether the build command prints a record with `--json`.
+    #[must_use]
+    pub fn has_record(&self) -> bool {
+        is_own(&self.build_command)
+    }
+
+    /// Whether this builder has what the straw takes: mirrors, and options of the build command.
+    #[must_use]
+    pub fn has_means_for(&self, straw: &Straw) -> bool {
+        straw.remedies().all(|remedy| match remedy {
+            Remedy::CleanChroot | Remedy::WithoutCheck => true,
+            Remedy::MirroredSourceByHash => self.source_by_hash_mirror.is_some(),
+            Remedy::MirroredSource => self.source_archive_mirror.is_some(),
+            Remedy::WithBuildSupport | Remedy::WithDevFuse => self.options.contains_key(&remedy),
         })
     }
 }
 
-fn missing(config: &Config, key: &str) -> ConfigError {
-    match config.required(key) {
-        Err(error) => error,
-        Ok(_) => config.refuse(key, "it is empty"),
+fn employer(config: &Config) -> Result<Option<Employer>, ConfigError> {
+    let (Some(master), Some(builder)) = (Master::configured(config)?, config.parsed("builder_name")?) else {
+        return Ok(None);
+    };
+    let seconds = |key, default| Ok::<_, ConfigError>(Duration::from_secs(config.number(key, default)?.max(1)));
+    Ok(Some(Employer {
+        master,
+        builder,
+        heartbeat: seconds("heartbeat_seconds", 60)?,
+        upload_stall: seconds("upload_stall_seconds", 300)?,
+    }))
+}
+
+fn straws(config: &Config) -> Result<Vec<Straw>, ConfigError> {
+    for key in ["straws", "straws_that_might_repair_failing_builds"] {
+        let straws: Vec<Straw> = config.parsed_words(key)?;
+        if !straws.is_empty() {
+            return Ok(straws);
+        }
     }
+    Ok(words(DEFAULT_LADDER)
+        .iter()
+        .filter_map(|word| word.parse().ok())
+        .collect())
+}
+
+/// `build_options__REMEDY`; archbuild has an option for each by itself.
+fn options(config: &Config, build_command: &[String]) -> BTreeMap<Remedy, Vec<String>> {
+    let mut options = BTreeMap::new();
+    for (remedy, key, own) in [
+        (
+            Remedy::WithBuildSupport,
+            "build_options__with_build_support",
+            "--build-support",
+        ),
+        (
+            Remedy::WithDevFuse,
+            "build_options__with_dev_fuse",
+            "--bind-rw /dev/fuse",
+        ),
+    ] {
+        let configured = config.text(key).or_else(|| is_own(build_command).then_some(own));
+        if let Some(text) = configured {
+            options.insert(remedy, words(text));
+        }
+    }
+    options
+}
+
+fn is_own(build_command: &[String]) -> bool {
+    let program = build_command.first().map(Path::new).and_then(Path::file_name);
+    program.is_some_and(|name| OWN_COMMANDS.iter().any(|own| name == *own))
 }
 
 fn words(text: &str) -> Vec<String> {
     text.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
-fn master(config: &Config) -> Result<Master, ConfigError> {
-    let value = config.required("master")?;
-    if value.starts_with('/') {
-        return Ok(Master::Local(PathBuf::from(value)));
-    }
-    let refuse = || {
-        config.refuse(
-            "master",
-            "it has to be ssh://user@host:port or the path of the master's configuration",
-        )
-    };
-    let rest = value.strip_prefix("ssh://").ok_or_else(refuse)?;
-    let rest = rest.trim_end_matches('/');
-    // Numeric IPv6 addresses stand in brackets, so the last colon outside of them begins the port.
-    let (destination, port) = match rest.rsplit_once(':') {
-        Some((destination, port)) if !port.contains(']') => (destination, port),
-        _ => (rest, "22"),
-    };
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "@._-[]:".contains(c);
-    let is_good = !destination.is_empty() && !destination.starts_with('-') && destination.chars().all(is_plain);
-    if !is_good || port.parse::<u16>().is_err() {
-        return Err(refuse());
-    }
-    Ok(Master::Ssh(Ssh {
-        destination: destination.to_owned(),
-        port: port.to_owned(),
-        identity: config.path("master_identity")?,
-        command: words(config.text("ssh_command").unwrap_or("ssh")),
-    }))
+fn default_work_dir(environment: &Environment) -> Option<PathBuf> {
+    let state = environment.get("XDG_STATE_HOME").map(PathBuf::from);
+    let below_home = || Some(Path::new(environment.get("HOME")?).join(".local/state"));
+    let directory = state.or_else(below_home).filter(|path| path.is_absolute())?;
+    Some(directory.join("portsmith"))
 }
 
 /// What children see: some variables of the caller, the configuration keys it set, and where the configuration is.
@@ -190,22 +252,6 @@ mod tests {
     }
 
     #[test]
-    fn the_master_is_an_ssh_address_or_a_local_configuration() {
-        assert_eq!(settings("").unwrap().master, Master::Local("/m.conf".into()));
-        let master = settings("master=ssh://slave@buildmaster.example:2222").unwrap().master;
-        let Master::Ssh(ssh) = master else {
-            unreachable!("it is an ssh address");
-        };
-        assert_eq!(
-            (ssh.destination.as_str(), ssh.port.as_str()),
-            ("slave@buildmaster.example", "2222")
-        );
-        for bad in ["ssh://-oProxyCommand=x", "ssh://a b:22", "ssh://a:b", "host", "ssh://"] {
-            assert!(settings(&format!("master='{bad}'")).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn a_builder_without_a_key_is_refused_unless_signatures_are_not_required() {
         assert!(settings("package_key=").is_err());
         assert_eq!(
@@ -215,8 +261,29 @@ mod tests {
     }
 
     #[test]
+    fn a_local_build_needs_no_configuration_but_a_home() {
+        let environment = Environment::from([("HOME".to_owned(), "/home/u".to_owned())]);
+        let local = Settings::read_local(&Config::default(), &environment).unwrap();
+        assert_eq!(local.work_dir, Path::new("/home/u/.local/state/portsmith"));
+        assert!(local.employer.is_none() && local.has_record());
+        assert!(Settings::read_local(&Config::default(), &Environment::new()).is_err());
+    }
+
+    #[test]
     fn an_unknown_straw_is_refused_at_the_start() {
         assert!(settings("straws=': :hope:'").is_err());
         assert_eq!(settings("straws=': :clean_chroot:'").unwrap().straws.len(), 2);
+    }
+
+    #[test]
+    fn a_straw_without_means_is_told_apart() {
+        let has = |text: &str, straw: &str| settings(text).unwrap().has_means_for(&straw.parse().unwrap());
+        assert!(has("", ":with_/dev/fuse:") && has("", ":clean_chroot:without_check:"));
+        assert!(!has("", ":mirrored_source:"));
+        assert!(has("source_archive_mirror=file:///x", ":mirrored_source:clean_chroot:"));
+        let foreign = "build_command=extra-x86_64-build\n";
+        assert!(!has(foreign, ":with_build_support:"));
+        let options = format!("{foreign}build_options__with_build_support=--repo");
+        assert!(has(&options, ":with_build_support:"));
     }
 }

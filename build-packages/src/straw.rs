@@ -8,8 +8,10 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The ladder where none is configured: plain, clean, with the source archive, and that clean.
-pub const DEFAULT_LADDER: &str = ": :clean_chroot: :mirrored_source: :mirrored_source:clean_chroot:";
+/// The ladder where none is configured. A failed check() is a finding: leaving it out has to be wished for.
+pub const DEFAULT_LADDER: &str = ": :clean_chroot: :mirrored_source_by_hash: :mirrored_source: \
+    :mirrored_source_by_hash:clean_chroot: :mirrored_source:clean_chroot: :with_build_support: \
+    :with_build_support:clean_chroot: :with_/dev/fuse:";
 
 /// One thing that is done differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,28 +22,41 @@ pub enum Remedy {
     MirroredSourceByHash,
     /// Fetch the whole source archive from `source_archive_mirror`.
     MirroredSource,
+    /// Install from the build-support repository, too.
+    WithBuildSupport,
     /// Leave check() out.
     WithoutCheck,
+    /// Let the build use /dev/fuse.
+    WithDevFuse,
 }
 
 impl Remedy {
-    const ALL: [Self; 4] = [
+    /// All of them.
+    pub const ALL: [Self; 6] = [
         Self::CleanChroot,
         Self::MirroredSourceByHash,
         Self::MirroredSource,
+        Self::WithBuildSupport,
         Self::WithoutCheck,
+        Self::WithDevFuse,
     ];
 
-    const fn as_str(self) -> &'static str {
+    /// Its word in a straw.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::CleanChroot => "clean_chroot",
             Self::MirroredSourceByHash => "mirrored_source_by_hash",
             Self::MirroredSource => "mirrored_source",
+            Self::WithBuildSupport => "with_build_support",
             Self::WithoutCheck => "without_check",
+            Self::WithDevFuse => "with_/dev/fuse",
         }
     }
 
-    const fn is_about_sources(self) -> bool {
+    /// Whether it gets sources from elsewhere.
+    #[must_use]
+    pub const fn is_about_sources(self) -> bool {
         matches!(self, Self::MirroredSourceByHash | Self::MirroredSource)
     }
 }
@@ -59,8 +74,15 @@ pub enum StrawError {
     #[error("{0:?} is no straw: it has to begin and end with a colon")]
     Form(String),
     /// A word between colons is not known.
-    #[error("{0:?} is no remedy; known are clean_chroot, mirrored_source_by_hash, mirrored_source and without_check")]
-    Remedy(String),
+    #[error("{word:?} is no remedy; known are {}", known())]
+    Remedy {
+        /// The word.
+        word: String,
+    },
+}
+
+fn known() -> String {
+    Remedy::ALL.map(Remedy::as_str).join(", ")
 }
 
 impl Straw {
@@ -70,10 +92,15 @@ impl Straw {
         self.remedies.contains(&remedy)
     }
 
+    /// Its remedies; none in the plain way.
+    pub fn remedies(&self) -> impl Iterator<Item = Remedy> {
+        self.remedies.iter().copied()
+    }
+
     /// Whether it gets sources from elsewhere.
     #[must_use]
     pub fn is_about_sources(&self) -> bool {
-        self.remedies.iter().any(|remedy| remedy.is_about_sources())
+        self.remedies().any(Remedy::is_about_sources)
     }
 }
 
@@ -91,7 +118,7 @@ impl FromStr for Straw {
                 Remedy::ALL
                     .into_iter()
                     .find(|remedy| remedy.as_str() == word)
-                    .ok_or_else(|| StrawError::Remedy(word.to_owned()))
+                    .ok_or_else(|| StrawError::Remedy { word: word.to_owned() })
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { remedies })
@@ -114,7 +141,12 @@ mod tests {
 
     #[test]
     fn straws_are_read_and_written() {
-        for text in [":", ":clean_chroot:", ":clean_chroot:mirrored_source:"] {
+        for text in [
+            ":",
+            ":clean_chroot:",
+            ":clean_chroot:mirrored_source:",
+            ":with_/dev/fuse:",
+        ] {
             assert_eq!(text.parse::<Straw>().unwrap().to_string(), text);
         }
         assert!(":".parse::<Straw>().unwrap().remedies.is_empty());

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -140,8 +140,11 @@ impl Messages {
     fn say(&self, level: Level, message: &dyn Display) {
         if self.is_said(level) {
             let text = one_line(&message.to_string());
+            let mut stderr = std::io::stderr().lock();
+            // On a terminal a line of progress may stand where the message comes.
+            let clear = if stderr.is_terminal() { "\r\x1b[K" } else { "" };
             // There is nobody to tell that stderr is gone.
-            drop(writeln!(std::io::stderr().lock(), "{}: {text}", self.tool));
+            drop(writeln!(stderr, "{clear}{}: {text}", self.tool));
         }
     }
 }

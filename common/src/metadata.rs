@@ -11,6 +11,7 @@ mod sandbox;
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use thiserror::Error;
@@ -53,6 +54,9 @@ pub enum MetadataError {
         #[source]
         source: SandboxError,
     },
+    /// The PKGBUILD of a directory that is no order cannot be evaluated.
+    #[error("the PKGBUILD cannot be evaluated: {0}")]
+    Directory(#[source] SandboxError),
     /// What came out cannot be read.
     #[error("the PKGBUILD of {pkgbase} cannot be used: {source}")]
     Content {
@@ -78,7 +82,7 @@ impl MetadataError {
     #[must_use]
     pub fn is_of_content(&self) -> bool {
         match self {
-            Self::Evaluation { source, .. } => source.is_of_content(),
+            Self::Evaluation { source, .. } | Self::Directory(source) => source.is_of_content(),
             Self::Content { .. } | Self::OtherPkgbase { .. } => true,
             Self::Source(source) => match source {
                 SourceError::Refused { .. }
@@ -92,6 +96,22 @@ impl MetadataError {
             Self::Config(_) | Self::Account(_) | Self::File(_) => false,
         }
     }
+}
+
+/// The `.SRCINFO` of a directory that is no order: `lay_out` puts it where the sandbox can read it.
+///
+/// # Errors
+/// A key is wrong, root has no account to drop to, the directory cannot be laid out, or the sandbox or the PKGBUILD fails.
+pub fn evaluate(
+    config: &Config,
+    lay_out: impl FnOnce(&Path) -> Result<(), SourceError>,
+) -> Result<String, MetadataError> {
+    let name = config.text("build_account").unwrap_or(account::DEFAULT_ACCOUNT);
+    let sandbox = Sandbox::new(account::to_drop_to(name)?, config.arch()?);
+    let directory = sandbox::directory()?;
+    let path = directory.path().join("package");
+    lay_out(&path)?;
+    sandbox.evaluate(&path).map_err(MetadataError::Directory)
 }
 
 /// The metadata of many packages, or why there is none.

@@ -80,6 +80,9 @@ pub enum SourceError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A directory of the caller's cannot be used.
+    #[error("{0}")]
+    Directory(String),
     /// A file cannot be written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -300,6 +303,13 @@ impl Sources {
             });
         }
         Ok(Content::new(None, customization, &self.arch))
+    }
+
+    /// The git repository of upstream's that has a content; `None` for a package of ours alone.
+    #[must_use]
+    pub fn git_repository_of(&self, content: &Content) -> Option<&Repository> {
+        let (index, _) = content.upstream?;
+        Some(self.packaging.get(index)?.git.name())
     }
 
     /// Fetches what a content needs and the clones of [`Sources::fetch`] have not: in the layout `state` the commit of
