@@ -1,7 +1,7 @@
 //! The grammar of what a builder may ask for over ssh.
 //!
 //! `get-assignment [--wait N] [--files] [--have NAME]… [NAME]`, `return-assignment PKGBASE REVISION MOD_REVISION
-//! REPOSITORY SUB_PKGREL|ERROR` and `ping-from-builder PHASE` (also as `ping-from-slave`). Words are separated by
+//! REPOSITORY SUB_PKGREL|ERROR` and `ping-from-builder PHASE [LOG_BYTES [PKGBASE]]` (also as `ping-from-slave`). Words are separated by
 //! blanks and have no quotes; everything else is refused. Invariant: what comes out is an argument vector that was put
 //! together here from checked names, and no shell ever sees it.
 
@@ -141,7 +141,7 @@ fn return_assignment(words: &[&str]) -> Result<Request, Refusal> {
         mod_revision: mod_revision.parse()?,
         repository: repository.parse()?,
     };
-    if *outcome != "ERROR" && number(outcome).is_none() {
+    if *outcome != "ERROR" && number::<u32>(outcome).is_none() {
         return Err(refusal());
     }
     let mut arguments: Vec<String> = order.to_string().split(' ').map(str::to_owned).collect();
@@ -158,17 +158,28 @@ fn ping(words: &[&str]) -> Result<Request, Refusal> {
             && word.starts_with(|c: char| c.is_ascii_lowercase())
             && word.bytes().all(|c| c.is_ascii_lowercase() || c == b'-')
     };
-    match words {
-        [phase] if is_phase(phase) => Ok(Request {
-            tool: Tool::PingFromBuilder,
-            arguments: vec![(*phase).to_owned()],
-        }),
-        _ => Err(Refusal::Arguments("ping-from-builder")),
+    let refusal = || Refusal::Arguments("ping-from-builder");
+    let [phase, rest @ ..] = words else {
+        return Err(refusal());
+    };
+    if !is_phase(phase) || rest.len() > 2 {
+        return Err(refusal());
     }
+    let mut arguments = vec![(*phase).to_owned()];
+    if let Some(bytes) = rest.first() {
+        arguments.push(number::<u64>(bytes).ok_or_else(refusal)?.to_string());
+    }
+    if let Some(pkgbase) = rest.get(1) {
+        arguments.push(pkgbase.parse::<PkgBase>()?.into());
+    }
+    Ok(Request {
+        tool: Tool::PingFromBuilder,
+        arguments,
+    })
 }
 
 /// A whole number without sign and leading zeros.
-fn number(word: &str) -> Option<u32> {
+fn number<T: std::str::FromStr>(word: &str) -> Option<T> {
     let is_plain = word.bytes().all(|c| c.is_ascii_digit()) && (word == "0" || !word.starts_with('0'));
     if is_plain { word.parse().ok() } else { None }
 }
@@ -201,6 +212,10 @@ mod tests {
             "ERROR"
         );
         assert_eq!(arguments("ping-from-slave post-build"), ["post-build"]);
+        assert_eq!(
+            arguments("ping-from-builder check 5000000000 libsigc++"),
+            ["check", "5000000000", "libsigc++"]
+        );
         // The original builders put an empty word where no package is preferred.
         assert!(arguments("get-assignment ").is_empty());
     }
@@ -236,6 +251,10 @@ mod tests {
             "ping-from-builder",
             "ping-from-builder --config",
             "ping-from-builder a b",
+            "ping-from-builder a -1",
+            "ping-from-builder a 1 ../b",
+            "ping-from-builder a 1 -x",
+            "ping-from-builder a 1 b c",
             "builder-gate x",
             long.as_str(),
             many.as_str(),

@@ -55,12 +55,13 @@ impl Master {
     }
 
     fn ping(&self) -> Ended {
+        self.ping_with(&["building"])
+    }
+
+    fn ping_with(&self, words: &[&str]) -> Ended {
         Tool::new("ping-from-builder")
-            .args([
-                "--config".as_ref(),
-                self.path("master.conf").as_os_str(),
-                "building".as_ref(),
-            ])
+            .args(["--config".as_ref(), self.path("master.conf").as_os_str()])
+            .args(words)
             .env("PORTSMITH_BUILDER", "eurobuild3")
             .run()
     }
@@ -162,6 +163,24 @@ fn scenario_72_a_ping_renews_the_lease_while_the_order_is_the_builders() {
     assert!(fields[7].parse::<u64>().unwrap() > 1_000_000_000, "{renewed}");
     master.write("work/build-list", "");
     master.ping().expect(2);
+}
+
+#[test]
+fn a_ping_may_be_about_one_order_and_says_how_large_its_log_is() {
+    let master = Master::new();
+    let orders = ["zlib", "tree"].map(|pkgbase| format!("{pkgbase} {A} {A} core"));
+    master.write("work/build-list", &orders.join("\n"));
+    let leases: String = orders.iter().map(|o| format!("{o} 0 assigned 5 5 - 0 1\n")).collect();
+    common::atomic::create_directory(&master.path("work/builders")).unwrap();
+    master.write("work/builders/eurobuild3", &leases);
+    master.ping_with(&["check", "12345", "zlib"]).expect(0);
+    let renewed = std::fs::read_to_string(master.path("work/builders/eurobuild3")).unwrap();
+    let fields: Vec<Vec<&str>> = renewed.lines().map(|line| line.split(' ').collect()).collect();
+    assert_eq!((fields[0][5], fields[0][11]), ("check", "12345"), "{renewed}");
+    assert_eq!((fields[1][5], fields[1][7]), ("assigned", "5"), "{renewed}");
+    master.write("work/build-list", &format!("{}\n", orders[1]));
+    master.ping_with(&["check", "0", "zlib"]).expect(2);
+    master.ping_with(&["check", "0", "tree"]).expect(0);
 }
 
 #[test]

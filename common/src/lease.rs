@@ -1,8 +1,8 @@
 //! Leases: which builder works on which order, `builders/<name>`, one line a lease.
 //!
 //! A line is the assignment as printed (five fields), then phase, time of lease (Unix), last sign of life (Unix time,
-//! boot id, seconds since boot) and the number of times it was handed out. Written with the build-list lock held. A
-//! lease expires only when wall clock and, within one boot, boot-time clock agree, so a clock that is set forward
+//! boot id, seconds since boot), the number of times it was handed out and the size of the builder's log. Written with
+//! the build-list lock held. A lease expires only when wall clock and, within one boot, boot-time clock agree, so a clock that is set forward
 //! frees nothing.
 
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ pub struct Lease {
     pub seen: Now,
     /// How often it was handed out.
     pub attempts: u32,
+    /// Bytes of the log of the present attempt, as the builder last said; lines without it are read as 0.
+    pub log_bytes: u64,
 }
 
 impl Lease {
@@ -41,6 +43,7 @@ impl Lease {
             since: now.unix,
             seen: now.clone(),
             attempts: 1,
+            log_bytes: 0,
         }
     }
 
@@ -66,8 +69,8 @@ impl fmt::Display for Lease {
         } = &self.seen;
         write!(
             f,
-            "{} {} {} {unix} {boot_id} {boot_seconds} {}",
-            self.assignment, self.phase, self.since, self.attempts
+            "{} {} {} {unix} {boot_id} {boot_seconds} {} {}",
+            self.assignment, self.phase, self.since, self.attempts, self.log_bytes
         )
     }
 }
@@ -77,8 +80,27 @@ impl FromStr for Lease {
 
     fn from_str(line: &str) -> Result<Self, String> {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [_, _, _, _, _, phase, since, unix, boot_id, boot_seconds, attempts] = fields[..] else {
-            return Err(format!("a lease has 11 fields, this line {}", fields.len()));
+        let [
+            _,
+            _,
+            _,
+            _,
+            _,
+            phase,
+            since,
+            unix,
+            boot_id,
+            boot_seconds,
+            attempts,
+            ref rest @ ..,
+        ] = fields[..]
+        else {
+            return Err(format!("a lease has 11 or 12 fields, this line {}", fields.len()));
+        };
+        let log_bytes = match rest {
+            [] => "0",
+            [log_bytes] => log_bytes,
+            _ => return Err(format!("a lease has 11 or 12 fields, this line {}", fields.len())),
         };
         let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text:?} is no whole number"));
         Ok(Self {
@@ -93,6 +115,7 @@ impl FromStr for Lease {
             attempts: attempts
                 .parse()
                 .map_err(|_| format!("{attempts:?} is no whole number"))?,
+            log_bytes: number(log_bytes)?,
         })
     }
 }
