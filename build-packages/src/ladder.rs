@@ -175,10 +175,10 @@ impl Ladder<'_> {
     }
 }
 
-/// Whether the package's own files are at fault, and not this machine.
+/// Whether the order itself is at fault, and not this machine: what it names is refused, or gone.
 fn is_of_content(error: &anyhow::Error) -> bool {
     matches!(
         error.downcast_ref(),
-        Some(SourceError::Refused { .. } | SourceError::NoPkgbuild(_))
+        Some(SourceError::Refused { .. } | SourceError::NoPkgbuild(_) | SourceError::UnknownRevision { .. })
     )
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::interrupt::Interrupt;
 use common::names::Builder;
-use common::process::{Command, Finished, Input, ProcessError, sibling};
+use common::process::{Cause, Command, Finished, Input, ProcessError, sibling};
 use tempfile::TempDir;
 
 use crate::address::{Master, Ssh};
@@ -111,8 +111,15 @@ impl<'a> Connection<'a> {
         limit: Duration,
         interrupt: &Interrupt,
     ) -> Result<Reply, ProcessError> {
-        let command = self.command(words).timeout(limit).interrupt(interrupt);
-        Ok(command.wait()?.into())
+        let ended = self.command(words).timeout(limit).interrupt(interrupt).wait();
+        if let Err(ProcessError {
+            cause: Cause::Timeout { .. },
+            ..
+        }) = &ended
+        {
+            self.hang_up();
+        }
+        Ok(ended?.into())
     }
 
     /// Sends a request with a file; ends when `interrupt` is raised.
@@ -146,8 +153,9 @@ impl<'a> Connection<'a> {
     }
 }
 
-impl Drop for Connection<'_> {
-    fn drop(&mut self) {
+impl Connection<'_> {
+    /// Ends the shared ssh connection, so that the next request opens another: what waits on a dead one waits for long.
+    pub(crate) fn hang_up(&self) {
         let (Master::Ssh(ssh), Some(socket)) = (&self.employer.master, self.socket()) else {
             return;
         };
@@ -156,6 +164,12 @@ impl Drop for Connection<'_> {
             // One that is gone already is as good.
             drop(self.with_environment(exit).timeout(Duration::from_secs(10)).wait());
         }
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        self.hang_up();
     }
 }
 

@@ -50,7 +50,12 @@ pub(crate) fn send(
         let reply = connection.send(words, file, &stop);
         over.raise();
         let verdict = watcher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        reply.map_err(|error| verdict.unwrap_or_else(|| error.to_string()))
+        reply.map_err(|error| {
+            if verdict.is_some() {
+                connection.hang_up();
+            }
+            verdict.unwrap_or_else(|| error.to_string())
+        })
     })
 }
 

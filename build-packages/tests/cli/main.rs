@@ -1,121 +1,14 @@
 //! build-packages as a process, against a master that answers as each test wants.
-//!
-//! A real master cannot be made to answer 1, 4 or nothing at will, so a script stands in for ssh here; the end-to-end
-//! tests have the real one.
 
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+mod ladder;
+mod local;
+mod site;
 
-use common::process::Command;
 use testkit::packaging::{FILE, LINK, Remote};
-use testkit::tool::{Ended, Tool, must};
 
-/// Answers as the files beside it say: `answers/<tool>` has one exit code a line, the last one stays. Keeps what it was
-/// called with and what was uploaded.
-const SSH: &str = r#"#!/bin/bash
-here=$(dirname "$0")
-echo "$*" >>"$here/calls"
-while [ $# -gt 0 ] && [ "$1" != get-assignment ] && [ "$1" != return-assignment ]; do shift; done
-answers=$here/answers/$1
-code=$(head -n 1 "$answers")
-[ "$(wc -l <"$answers")" -gt 1 ] && sed -i 1d "$answers"
-case $1 in
-  get-assignment) [ "$code" != 0 ] || cat "$here/assignment" ;;
-  return-assignment) cat >"$here/upload.$(ls "$here" | grep -c upload)"; echo "because" >&2 ;;
-esac
-exit "$code"
-"#;
-
-const ZEROS: &str = "0000000000000000000000000000000000000000";
-
-struct Site {
-    root: tempfile::TempDir,
-    revision: String,
-}
-
-impl Site {
-    /// A builder whose build command is this script.
-    fn new(build: &str) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let remote = Remote::new(&root.path().join("packages.git"));
-        let pkgbuild = "pkgname=a\npkgver=1\npkgrel=1\narch=(any)\n";
-        let revision = remote
-            .commit(&[("a/repos/core-any/PKGBUILD", FILE, pkgbuild)])
-            .to_string();
-        let site = Self { root, revision };
-        std::fs::create_dir_all(site.path("answers")).unwrap();
-        site.script("ssh", SSH);
-        site.script(
-            "build",
-            &format!(
-                "#!/bin/bash\necho \"$*\" >>'{}'\n{build}",
-                site.path("builds").display()
-            ),
-        );
-        site.answer("get-assignment", "0\n3\n");
-        site.answer("return-assignment", "0\n");
-        site.write("assignment", &format!("{} 0\na-1-1.0-any.pkg.tar.zst\n", site.order()));
-        let config = format!(
-            "builder_name=one\nmaster=ssh://slave@master.example:2222\nmaster_identity=/keys/id\nssh_command='{}'\n\
-             work_dir='{}'\nrepo_names=packages\nrepo_paths__packages='{}'\nbuild_command='{}'\n\
-             require_signatures=no\nretry_pause_seconds=1\nstraws=': :clean_chroot: :without_check:'\n",
-            site.path("ssh").display(),
-            site.path("work").display(),
-            site.path("packages.git").display(),
-            site.path("build").display(),
-        );
-        site.write("builder.conf", &config);
-        site
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        common::atomic::write(&self.path(name), text.as_bytes()).unwrap();
-    }
-
-    fn script(&self, name: &str, text: &str) {
-        self.write(name, text);
-        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    fn answer(&self, tool: &str, codes: &str) {
-        self.write(&format!("answers/{tool}"), codes);
-    }
-
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).unwrap_or_default()
-    }
-
-    fn order(&self) -> String {
-        format!("a {} {ZEROS} core", self.revision)
-    }
-
-    fn run(&self, words: &[&str]) -> Ended {
-        Tool::new("build-packages")
-            .args(["--config".as_ref(), self.path("builder.conf").as_os_str()])
-            .args(words)
-            .run()
-    }
-
-    /// The members of the n-th uploaded archive.
-    fn uploaded(&self, number: usize) -> Vec<String> {
-        let listing = must(
-            Command::new("bsdtar")
-                .arg("-tf")
-                .arg(self.path(&format!("upload.{number}"))),
-        );
-        listing.lines().map(str::to_owned).collect()
-    }
-
-    fn outbox(&self) -> usize {
-        std::fs::read_dir(self.path("work/outbox")).unwrap().count()
-    }
-}
+use crate::site::Site;
 
 const GOOD: &str =
     "grep -q '^pkgrel=1.0$' PKGBUILD && : >\"$PKGDEST/a-1-1.0-any.pkg.tar.zst\" && : >\"$PKGDEST/x-1-1-any.pkg.tar\"";
@@ -143,11 +36,7 @@ fn scenario_54_straws_are_tried_in_their_order_and_all_logs_are_returned_at_once
     assert_eq!(logs.len(), 3, "one log an attempt, also within one second: {logs:?}");
     assert!(logs.iter().all(|name| name.ends_with(".build-log.gz")), "{logs:?}");
     assert!(site.read("calls").trim_end().ends_with(" ERROR"));
-    let text = must(
-        Command::new("sh")
-            .args(["-c", "bsdtar -xOf \"$0\" | zcat"])
-            .arg(site.path("upload.0")),
-    );
+    let text = site.uploaded_logs(0);
     assert!(text.contains("no luck") && text.contains("attempt 1 with :"), "{text}");
 }
 
@@ -214,11 +103,7 @@ fn scenario_55_answers_to_a_request_decide_whether_to_go_on() {
 fn a_build_that_was_not_taken_survives_a_restart() {
     let site = Site::new(GOOD);
     site.answer("return-assignment", "1\n");
-    let running = Tool::new("build-packages")
-        .args(["--config".as_ref(), site.path("builder.conf").as_os_str()])
-        .into_command()
-        .spawn()
-        .unwrap();
+    let running = site.tool(&[]).into_command().spawn().unwrap();
     while !site.read("calls").contains("return-assignment") {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
