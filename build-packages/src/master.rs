@@ -3,7 +3,9 @@
 //! All requests of a builder share one ssh connection (ControlMaster): the first one opens it, and it ends with this
 //! value, or some minutes after a builder that was killed. Its socket lies in a directory that nobody else can enter,
 //! with a short path, since the path of a socket has 107 bytes at most. When the connection breaks, the requests on it
-//! end with 255, and the next one opens another.
+//! end with 255, and the next one opens another. The process that owns one that stands still is
+//! killed: asked to end it would send a farewell first, and wait as long for that as TCP does, with the output of all
+//! requests in its hands.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use std::time::Duration;
 use common::interrupt::Interrupt;
 use common::names::Builder;
 use common::process::{Cause, Command, Finished, Input, ProcessError, sibling};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::address::{Master, Ssh};
@@ -30,6 +33,8 @@ const SSH_OPTIONS: &[&str] = &[
     "-o",
     "ControlPersist=300",
 ];
+/// How long the process that owns the connection may take to answer.
+const CONTROL_LIMIT: Duration = Duration::from_secs(10);
 /// Longest path of a directory for a socket: ssh adds some twenty bytes.
 const MAX_DIRECTORY: usize = 70;
 
@@ -59,17 +64,22 @@ pub(crate) struct Reply {
     pub(crate) code: Option<i32>,
     /// Standard output.
     pub(crate) text: String,
-    /// What it said on standard error, on one line.
+    /// What it said on standard error, on one line; how it ended, when it said nothing.
     pub(crate) message: String,
 }
 
 impl From<Finished> for Reply {
     fn from(finished: Finished) -> Self {
         let message = String::from_utf8_lossy(&finished.stderr);
+        let message = message.lines().collect::<Vec<_>>().join(" / ");
         Self {
             code: finished.status.code(),
             text: finished.text(),
-            message: message.lines().collect::<Vec<_>>().join(" / "),
+            message: match message.trim() {
+                // 255 is ssh's own: the connection broke.
+                "" => format!("it ended with {} and without a word", finished.status),
+                _ => message,
+            },
         }
     }
 }
@@ -154,23 +164,39 @@ impl<'a> Connection<'a> {
 }
 
 impl Connection<'_> {
-    /// Ends the shared ssh connection, so that the next request opens another: what waits on a dead one waits for long.
+    /// Breaks the shared ssh connection: whatever waits on it ends now, and the next request opens another.
     pub(crate) fn hang_up(&self) {
-        let (Master::Ssh(ssh), Some(socket)) = (&self.employer.master, self.socket()) else {
-            return;
-        };
-        if socket.exists() {
-            let exit = ssh.client(Some(&socket)).args(["-O", "exit"]).arg(&ssh.destination);
+        let said = self.control("check").map(|finished| finished.stderr);
+        let owner = said.and_then(|said| owner_of(&String::from_utf8_lossy(&said)));
+        if let Some(owner) = owner {
             // One that is gone already is as good.
-            drop(self.with_environment(exit).timeout(Duration::from_secs(10)).wait());
+            nix::sys::signal::kill(owner, nix::sys::signal::SIGKILL).ok();
         }
+    }
+
+    /// Sends a command to the process that owns the connection.
+    fn control(&self, command: &str) -> Option<Finished> {
+        let Master::Ssh(ssh) = &self.employer.master else {
+            return None;
+        };
+        let socket = self.socket().filter(|socket| socket.exists())?;
+        let client = ssh.client(Some(&socket)).args(["-O", command]).arg(&ssh.destination);
+        let client = self.with_environment(client).timeout(CONTROL_LIMIT);
+        client.wait().ok()
     }
 }
 
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
-        self.hang_up();
+        drop(self.control("exit"));
     }
+}
+
+/// The process in `Master running (pid=123)`.
+fn owner_of(said: &str) -> Option<Pid> {
+    let (_, rest) = said.split_once("pid=")?;
+    let number: i32 = rest.split_once(')')?.0.parse().ok()?;
+    (number > 1).then(|| Pid::from_raw(number))
 }
 
 /// A directory of our own for the socket; without one every request has a connection of its own.
@@ -189,4 +215,23 @@ fn local(config: &Path, builder: &Builder, words: &[String]) -> Command {
         .arg(config)
         .arg(builder.as_str())
         .env("SSH_ORIGINAL_COMMAND", words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_owner_of_a_connection_is_read_from_what_ssh_says() {
+        assert_eq!(owner_of("Master running (pid=5228)\r\n"), Some(Pid::from_raw(5228)));
+        for said in [
+            "",
+            "Control socket connect(/x): No such file",
+            "pid=1)",
+            "pid=-5)",
+            "pid=x)",
+        ] {
+            assert_eq!(owner_of(said), None, "{said}");
+        }
+    }
 }

@@ -37,6 +37,8 @@ pub(crate) fn send(
             while !over.is_raised() {
                 let position = watched.stream_position().unwrap_or(0);
                 if let Some(reason) = progress.verdict(position, Instant::now()) {
+                    // First the connection: its owner has our ends of the pipes, and would keep us waiting.
+                    connection.hang_up();
                     stop.raise();
                     return Some(reason);
                 }
@@ -50,12 +52,10 @@ pub(crate) fn send(
         let reply = connection.send(words, file, &stop);
         over.raise();
         let verdict = watcher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        reply.map_err(|error| {
-            if verdict.is_some() {
-                connection.hang_up();
-            }
-            verdict.unwrap_or_else(|| error.to_string())
-        })
+        match (verdict, reply) {
+            (Some(reason), _) => Err(reason),
+            (None, reply) => reply.map_err(|error| error.to_string()),
+        }
     })
 }
 

@@ -510,6 +510,12 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_left_the_group_and_holds_the_output_is_not_waited_for() {
+        let finished = shell("setsid sleep 30 2>&- & echo out").run().unwrap();
+        assert!(finished.status.success());
+    }
+
+    #[test]
     fn an_interrupt_ends_the_child() {
         let interrupt = Interrupt::new();
         let child = shell("sleep 60").interrupt(&interrupt).spawn().unwrap();

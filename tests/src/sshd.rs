@@ -95,19 +95,32 @@ impl Sshd {
         format!("ssh://{}@127.0.0.1:{}", self.user, self.port)
     }
 
+    /// `ssh://user@127.0.0.1:port` through a relay that listens on this port.
+    #[must_use]
+    pub fn address_at(&self, port: u16) -> String {
+        format!("ssh://{}@127.0.0.1:{port}", self.user)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The private key of a login.
     #[must_use]
     pub fn identity(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// The ssh client with what it needs to know this server, for the key `ssh_command`.
+    /// The ssh client with what it needs to know this server, also through a relay, for the key `ssh_command`.
     #[must_use]
     pub fn client(&self) -> String {
         let known = self.directory.path().join("known_hosts");
         format!(
-            "ssh -F none -o UserKnownHostsFile={} -o IdentitiesOnly=yes",
-            known.display()
+            "ssh -F none -o UserKnownHostsFile={} -o IdentitiesOnly=yes -o HostKeyAlias=[127.0.0.1]:{}",
+            known.display(),
+            self.port
         )
     }
 }

@@ -13,6 +13,8 @@ use crate::interrupt::Interrupt;
 
 /// How long a process group may take to end after TERM.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a pipe may stay open after KILL.
+const AFTER_KILL: Duration = Duration::from_secs(1);
 /// How often an interrupt is looked at, and a check made.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -62,8 +64,9 @@ impl Child {
         }
         let status = self.child.wait()?;
         self.reaped = true;
-        let stdout = self.collect(Stream::Stdout);
-        let stderr = self.collect(Stream::Stderr);
+        let deadline = Instant::now() + GRACE;
+        let stdout = self.collect(Stream::Stdout, deadline);
+        let stderr = self.collect(Stream::Stderr, deadline);
         if let Some(writer) = self.writer.take() {
             drop(writer.join());
         }
@@ -118,8 +121,9 @@ impl Child {
         }
     }
 
-    /// What a stream delivered. Processes that outlive their leader would hold the pipe open: they are ended.
-    fn collect(&mut self, stream: Stream) -> Vec<u8> {
+    /// What a stream delivered. Processes that outlive their leader would hold the pipe open: they are ended. One that has
+    /// left the group and still holds it cannot be: what it has to say is not waited for.
+    fn collect(&mut self, stream: Stream, deadline: Instant) -> Vec<u8> {
         let handle = match stream {
             Stream::Stdout => self.stdout.take(),
             Stream::Stderr => self.stderr.take(),
@@ -127,14 +131,20 @@ impl Child {
         let Some(handle) = handle else {
             return Vec::new();
         };
-        let deadline = Instant::now() + GRACE;
         while !handle.is_finished() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
         if !handle.is_finished() {
             self.signal(Signal::SIGKILL);
+            let deadline = Instant::now() + AFTER_KILL;
+            while !handle.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
-        handle.join().unwrap_or_default()
+        match handle.is_finished() {
+            true => handle.join().unwrap_or_default(),
+            false => Vec::new(),
+        }
     }
 }
 
