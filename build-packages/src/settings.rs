@@ -146,7 +146,7 @@ impl Settings {
     /// Whether the build command prints a record with `--json`.
     #[must_use]
     pub fn has_record(&self) -> bool {
-        is_own(&self.build_command)
+        program(&self.build_command).is_some_and(|name| OWN_COMMANDS.contains(&name))
     }
 
     /// Whether this builder has what the straw takes: mirrors, and options of the build command.
@@ -187,32 +187,20 @@ fn straws(config: &Config) -> Result<Vec<Straw>, ConfigError> {
         .collect())
 }
 
-/// `build_options__REMEDY`; archbuild has an option for each by itself.
+/// `build_options__REMEDY`. Where the build-support repository is nobody knows but the operator.
 fn options(config: &Config, build_command: &[String]) -> BTreeMap<Remedy, Vec<String>> {
-    let mut options = BTreeMap::new();
-    for (remedy, key, own) in [
-        (
-            Remedy::WithBuildSupport,
-            "build_options__with_build_support",
-            "--build-support",
-        ),
-        (
-            Remedy::WithDevFuse,
-            "build_options__with_dev_fuse",
-            "--bind-rw /dev/fuse",
-        ),
-    ] {
-        let configured = config.text(key).or_else(|| is_own(build_command).then_some(own));
-        if let Some(text) = configured {
-            options.insert(remedy, words(text));
-        }
-    }
-    options
+    let of_fuse = (program(build_command) == Some("archbuild")).then_some("--bind-rw /dev/fuse");
+    let support = config.text("build_options__with_build_support");
+    let fuse = config.text("build_options__with_dev_fuse").or(of_fuse);
+    [(Remedy::WithBuildSupport, support), (Remedy::WithDevFuse, fuse)]
+        .into_iter()
+        .filter_map(|(remedy, text)| Some((remedy, words(text?))))
+        .collect()
 }
 
-fn is_own(build_command: &[String]) -> bool {
-    let program = build_command.first().map(Path::new).and_then(Path::file_name);
-    program.is_some_and(|name| OWN_COMMANDS.iter().any(|own| name == *own))
+/// The build command's name without its directory.
+fn program(build_command: &[String]) -> Option<&str> {
+    Path::new(build_command.first()?).file_name()?.to_str()
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -279,10 +267,10 @@ mod tests {
     fn a_straw_without_means_is_told_apart() {
         let has = |text: &str, straw: &str| settings(text).unwrap().has_means_for(&straw.parse().unwrap());
         assert!(has("", ":with_/dev/fuse:") && has("", ":clean_chroot:without_check:"));
-        assert!(!has("", ":mirrored_source:"));
+        assert!(!has("", ":mirrored_source:") && !has("", ":with_build_support:"));
         assert!(has("source_archive_mirror=file:///x", ":mirrored_source:clean_chroot:"));
         let foreign = "build_command=extra-x86_64-build\n";
-        assert!(!has(foreign, ":with_build_support:"));
+        assert!(!has(foreign, ":with_/dev/fuse:") && !has(foreign, ":with_build_support:"));
         let options = format!("{foreign}build_options__with_build_support=--repo");
         assert!(has(&options, ":with_build_support:"));
     }

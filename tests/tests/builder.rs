@@ -57,7 +57,7 @@ impl Works {
         std::fs::create_dir_all(at("ready")).unwrap();
         for pkgbase in pkgbases {
             let package = PackageSpec::new(pkgbase, "1-1.0").arch("any");
-            package.file("usr/share/noise", &noise()).write(&at("ready")).unwrap();
+            package.file("usr/share/noise", noise()).write(&at("ready")).unwrap();
             must(Command::new("mkfifo").args([at(&format!("begun.{pkgbase}")), at(&format!("go.{pkgbase}"))]));
         }
         let works = Self {
