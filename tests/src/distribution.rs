@@ -175,19 +175,6 @@ impl Distribution {
         }
     }
 
-    /// All who may satisfy a dependency of a pkgbase; nobody else when it does so itself.
-    #[must_use]
-    pub fn possible(&self, base: &str, need: &str) -> BTreeSet<&str> {
-        let satisfying = self.satisfying(need);
-        if satisfying.iter().any(|package| package.base == base) {
-            return BTreeSet::new();
-        }
-        match satisfying.is_empty() {
-            true => self.group(need).filter(|member| *member != base).collect(),
-            false => satisfying.iter().map(|package| package.base.as_str()).collect(),
-        }
-    }
-
     /// The pkgbases of a group's members.
     pub fn group(&self, name: &str) -> impl Iterator<Item = &str> {
         self.grouped.get(name).into_iter().flatten().map(String::as_str)
@@ -277,4 +264,26 @@ fn parse(text: &str) -> Desc {
     package.base = first("BASE").unwrap_or_else(|| name.clone());
     (package.name, package.version) = (name, version);
     package
+}
+
+/// The path and the text of each `.SRCINFO` of the data.
+///
+/// # Panics
+/// The archive cannot be read.
+#[must_use]
+pub fn srcinfos(data: &Path) -> Vec<(String, String)> {
+    let path = data.join("srcinfo/archpower-2026-08.tar.zst");
+    let file = std::fs::File::open(&path).expect("the data has it");
+    let mut archive = tar::Archive::new(zstd::Decoder::new(file).expect("it is compressed"));
+    let mut all = Vec::new();
+    for member in archive.entries().expect("it is an archive") {
+        let mut member = member.expect("it is whole");
+        if member.header().entry_type().is_file() {
+            let name = member.path().expect("a path is text").to_string_lossy().into_owned();
+            let mut text = String::new();
+            member.read_to_string(&mut text).expect("a file is text");
+            all.push((name, text));
+        }
+    }
+    all
 }

@@ -17,6 +17,7 @@ use super::binding::{self, Alpm, SigLevel};
 use crate::atomic::FileError;
 use crate::graph::Packages;
 use crate::names::{NameError, PkgBase, PkgName};
+use crate::soname::{Soname, Sonames};
 use crate::srcinfo::{Comparison, Dependency, Package, SrcInfo};
 use crate::version::VersionError;
 
@@ -120,6 +121,21 @@ impl Databases {
     /// What the databases say, a pkgbase each.
     pub fn infos(&self) -> impl Iterator<Item = (&PkgBase, &SrcInfo)> {
         self.built.iter().map(|(pkgbase, built)| (pkgbase, &built.info))
+    }
+
+    /// Adds what the files of a package need and provide, which need not be declared.
+    pub fn add_sonames(&mut self, pkgbase: &PkgBase, pkgname: &PkgName, sonames: &Sonames) {
+        let packages = self.built.get_mut(pkgbase).map(|built| &mut built.info.packages);
+        for package in packages
+            .into_iter()
+            .flatten()
+            .filter(|package| package.pkgname == *pkgname)
+        {
+            package.depends.extend(sonames.needed.iter().map(Soname::to_dependency));
+            package
+                .provides
+                .extend(sonames.provided.iter().map(Soname::to_dependency));
+        }
     }
 
     fn add(&mut self, entry: Entry, rank: usize) {

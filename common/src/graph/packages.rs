@@ -90,6 +90,13 @@ impl<'a> Packages<'a> {
         resolved.all().map(|node| self.names[node as usize]).collect()
     }
 
+    /// The packages that satisfy a dependency alone, not as members of a group.
+    #[must_use]
+    pub fn satisfied_singly(&self, dependency: &Dependency) -> Vec<&'a PkgBase> {
+        let resolved = self.providers.resolve(dependency);
+        resolved.singly().map(|node| self.names[node as usize]).collect()
+    }
+
     /// The packages that a dependency of `needer` is taken from, and why those.
     #[must_use]
     pub fn choice(&self, needer: &PkgBase, dependency: &Dependency) -> Choice<'a> {

@@ -82,14 +82,25 @@ pub fn plan<'a>(packages: &Packages<'_>, orders: impl IntoIterator<Item = &'a Pk
 }
 
 impl Plan {
-    /// Orders the nodes of a graph whose edges are known: `names` are sorted.
+    /// Orders some nodes of a graph whose edges are known: `all` are the names of its nodes, sorted, as are `orders`.
     #[must_use]
-    pub fn of_needs(names: Vec<PkgBase>, needs: Needs, policy: &Policy<'_>) -> Self {
-        let needs = match policy.checks {
-            Checks::Count => needs,
-            Checks::LeaveOut => needs.restricted_to(policy.checks.kinds()),
-        };
-        Self::new(names, needs, Vec::new(), policy.times)
+    pub fn of_part(all: &[PkgBase], needs: &Needs, (orders, policy): (&[PkgBase], &Policy<'_>)) -> Self {
+        let counting = policy.checks.kinds();
+        let place = |node: u32| orders.binary_search(&all[node as usize]).ok().map(number);
+        let mut part = Needs::default();
+        for node in orders.iter().filter_map(|name| all.binary_search(name).ok()) {
+            let counted = needs
+                .of(number(node))
+                .iter()
+                .filter(|need| !need.kinds.common(counting).is_empty());
+            part.push(counted.filter_map(|need| {
+                Some(Need {
+                    node: place(need.node)?,
+                    kinds: need.kinds,
+                })
+            }));
+        }
+        Self::new(orders.to_vec(), part, Vec::new(), policy.times)
     }
 
     fn new(names: Vec<PkgBase>, needs: Needs, chroot: Vec<u32>, times: Option<&BuildTimes>) -> Self {

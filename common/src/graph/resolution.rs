@@ -121,6 +121,11 @@ impl Resolved {
         self.nodes.iter().copied()
     }
 
+    /// All who satisfy it alone.
+    pub(super) fn singly(&self) -> impl Iterator<Item = u32> {
+        self.nodes[..self.single].iter().copied()
+    }
+
     /// All who satisfy it, or the members of the group when it is one.
     pub(super) fn possible(&self) -> &[u32] {
         match self.single {

@@ -80,6 +80,12 @@ impl Dependency {
         }
     }
 
+    /// Whether it is on a shared library: `libfoo.so`, `libfoo.so=1-64`.
+    #[must_use]
+    pub fn is_soname(&self) -> bool {
+        self.name.ends_with(".so")
+    }
+
     /// Whether a package of this name satisfies it in this version, as libalpm decides it.
     #[must_use]
     pub fn accepts_version(&self, version: &str) -> bool {

@@ -1,0 +1,132 @@
+//! The contract of the command: answers, exit codes, streams.
+
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+use std::path::Path;
+
+use common::atomic;
+use testkit::tool::{Ended, Tool};
+
+const GRAPH: &str = "a make:b\nb run:c check:d\nc make:a\nd\ne run:a\n";
+
+fn directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    atomic::write(&directory.path().join("graph"), GRAPH.as_bytes()).unwrap();
+    let info = |name: &str, more: &str| {
+        let text = format!("pkgbase = {name}\n\tpkgver = 2\n\tpkgrel = 1\n{more}\npkgname = {name}\n");
+        atomic::write(&directory.path().join(format!("{name}.srcinfo")), text.as_bytes()).unwrap();
+    };
+    info("libfoo", "\tprovides = libfoo.so=2-64\n");
+    info("app", "\tdepends = libfoo.so=2-64\n\tmakedepends = tool\n");
+    info("old", "\tdepends = libfoo<2\n");
+    info("tool", "\tcheckdepends = app\n");
+    info("tool-git", "\tprovides = tool=3\n");
+    directory
+}
+
+fn ask(directory: &Path, question: &str) -> Ended {
+    Tool::new("show-dependencies")
+        .directory(directory)
+        .args(question.split(' '))
+        .run()
+}
+
+fn answer(directory: &Path, question: &str) -> String {
+    ask(directory, question).expect(0).stdout
+}
+
+#[test]
+fn a_build_graph_is_asked_who_waits_for_whom() {
+    let directory = directory();
+    let ask = |question: &str| answer(directory.path(), &format!("-g graph {question}"));
+    assert_eq!(
+        ask("needs b"),
+        "c is needed by b as c (run)\nd is needed by b as d (check)\n"
+    );
+    assert_eq!(ask("--no-check needs b"), "c is needed by b as c (run)\n");
+    assert_eq!(ask("dependents a"), "c needs a (make)\ne needs a (run)\n");
+    assert_eq!(ask("dependents -t --ignore-self a").lines().count(), 3);
+    assert_eq!(ask("dependents -d 2 --makedepends-only a"), "c needs a (make)\n");
+    assert_eq!(ask("order"), "d\nb\na\nc\ne\n");
+    assert_eq!(
+        ask("order --two-stage"),
+        "d 1 -\nb 1 1\na 1 1\nc 1 1\nb 2 1\na 2 1\nc 2 1\ne 1 -\n"
+    );
+    assert_eq!(ask("order --dropped"), "b c run 1 run\n");
+    assert_eq!(ask("loops"), "1 3 a b c\n");
+    assert_eq!(ask("loops --break"), "c a make 1 1/1\n");
+    assert_eq!(
+        ask("why-before d e"),
+        "e needs a (run)\na needs b (make)\nb needs d (check)\n"
+    );
+    assert_eq!(ask("why-before e d"), "e is not built before d but after it\n");
+}
+
+#[test]
+fn packages_are_asked_in_their_own_words() {
+    let directory = directory();
+    let ask = |question: &str| answer(directory.path(), &format!("-S . {question}"));
+    assert_eq!(ask("dependents libfoo"), "app needs libfoo.so=2-64 (run)\n");
+    assert_eq!(ask("dependents libfoo.so=2-64"), "app needs libfoo.so=2-64 (run)\n");
+    assert_eq!(ask("dependents libfoo.so=3-64"), "");
+    assert_eq!(ask("dependents libfoo<2"), "old needs libfoo<2 (run)\n");
+    assert_eq!(
+        ask("dependents -t -r libfoo"),
+        "tool needs app (check)\napp needs libfoo.so=2-64 (run)\n",
+        "a loop of two, which begins without its tests"
+    );
+    assert_eq!(
+        ask("providers app"),
+        "tool (make) by name: tool; also: tool-git\nlibfoo.so=2-64 (run) by provision: libfoo\n"
+    );
+    assert_eq!(
+        ask("excluded libfoo"),
+        "app needs libfoo.so=2-64, which only libfoo would provide; libfoo is blacklisted by libfoo\n\
+         libfoo blacklisted by libfoo\n\
+         tool needs app, which only app would provide; app needs libfoo.so=2-64, which only libfoo would provide; \
+         libfoo is blacklisted by libfoo\n"
+    );
+    let json: serde_json::Value = serde_json::from_str(&ask("--json dependents libfoo")).unwrap();
+    assert_eq!(json[0]["pkgbase"], "app");
+    assert_eq!(json[0]["kinds"][0], "run");
+}
+
+#[test]
+fn a_picture_marks_loops() {
+    let directory = directory();
+    let dot = answer(directory.path(), "-g graph --picture dot order");
+    assert!(dot.contains("\"a\" [color=red];") && dot.contains("\"d\";"), "{dot}");
+    assert!(dot.contains("\"b\" -> \"c\" [color=red style=dashed];"), "{dot}");
+    let svg = answer(directory.path(), "-g graph --picture svg loops");
+    assert_eq!(svg.matches("<rect").count(), 3, "{svg}");
+    assert_eq!(svg.matches("stroke=\"red\"").count(), 6, "{svg}");
+    assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"), "{svg}");
+}
+
+#[test]
+fn each_mistake_has_its_exit_code() {
+    let directory = directory();
+    let code = |question: &str, code: i32| {
+        let ended = ask(directory.path(), question).expect(code);
+        assert_eq!(ended.stdout, "", "{question}");
+        assert!(!ended.stderr.is_empty(), "{question}");
+    };
+    code("-g graph needs nobody", 2);
+    code("-S . excluded nobody", 2);
+    code("-g graph providers a", 64);
+    code("--unknown", 64);
+    code("-g graph -l order", 64);
+    code("-g absent order", 74);
+    code("-D absent.db order", 74);
+    code("-l order", 78);
+    assert!(answer(directory.path(), "--help").contains("Examples"));
+}
+
+#[test]
+fn a_srcinfo_that_cannot_be_read_is_named_and_the_others_count() {
+    let directory = directory();
+    atomic::write(&directory.path().join("broken.srcinfo"), b"\n").unwrap();
+    let ended = ask(directory.path(), "-S . order").expect(0);
+    assert_eq!(ended.stdout.lines().count(), 5);
+    assert!(ended.stderr.contains("broken.srcinfo is left out"), "{}", ended.stderr);
+}
