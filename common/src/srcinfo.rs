@@ -9,7 +9,7 @@ mod dependency;
 
 pub use dependency::{Comparison, Dependency};
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use thiserror::Error;
 
@@ -82,11 +82,41 @@ pub struct Package {
     pub groups: Vec<String>,
 }
 
-/// One section: every key's values, in their order.
+/// The keys that count; those of lists count for single architectures, too (`depends_i686`).
+const SINGLE: &[&str] = &["pkgver", "pkgrel", "epoch", "arch", "groups"];
+const LISTS: &[&str] = &[
+    "depends",
+    "makedepends",
+    "checkdepends",
+    "provides",
+    "conflicts",
+    "replaces",
+];
+
+/// One section: keys and values that count, in their order.
 #[derive(Default)]
-struct Section {
-    name: String,
-    values: BTreeMap<String, Vec<String>>,
+struct Section<'t> {
+    name: &'t str,
+    values: Vec<(&'t str, &'t str)>,
+}
+
+impl<'t> Section<'t> {
+    fn add(&mut self, key: &'t str, value: &'t str) {
+        let is_of_list = |list: &&str| {
+            let rest = key.strip_prefix(*list);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        };
+        if SINGLE.contains(&key) || LISTS.iter().any(is_of_list) {
+            self.values.push((key, value));
+        }
+    }
+
+    fn of<'s>(&'s self, key: &'s str) -> impl Iterator<Item = &'t str> + 's {
+        self.values
+            .iter()
+            .filter(move |(k, _)| *k == key)
+            .map(|(_, value)| *value)
+    }
 }
 
 impl SrcInfo {
@@ -96,11 +126,11 @@ impl SrcInfo {
     /// It is no `.SRCINFO`.
     pub fn parse(text: &str, arch: &Arch) -> Result<Self, SrcInfoError> {
         let (base, packages) = sections(text)?;
-        let text_of = |key| base.values.get(key).and_then(|values| values.first());
+        let text_of = |key| base.of(key).next();
         let version = text_of("pkgver").ok_or(SrcInfoError::Missing("pkgver"))?;
         let pkgrel = text_of("pkgrel").ok_or(SrcInfoError::Missing("pkgrel"))?;
         // As in our PKGBUILDs: the fraction is for our sub-release.
-        let pkgrel = pkgrel.split_once('.').map_or(pkgrel.as_str(), |(whole, _)| whole);
+        let pkgrel = pkgrel.split_once('.').map_or(pkgrel, |(whole, _)| whole);
         let epoch = text_of("epoch").map_or_else(String::new, |epoch| format!("{epoch}:"));
         if packages.is_empty() {
             return Err(SrcInfoError::Missing("pkgname"));
@@ -138,9 +168,10 @@ impl SrcInfo {
 }
 
 /// The first section and those of the packages.
-fn sections(text: &str) -> Result<(Section, Vec<Section>), SrcInfoError> {
-    let mut base: Option<Section> = None;
-    let mut packages: Vec<Section> = Vec::new();
+fn sections(text: &str) -> Result<(Section<'_>, Vec<Section<'_>>), SrcInfoError> {
+    let mut base: Option<Section<'_>> = None;
+    let mut packages: Vec<Section<'_>> = Vec::new();
+    let mut names: HashSet<&str> = HashSet::new();
     for (index, line) in text.lines().enumerate() {
         let line_number = index + 1;
         let line = line.trim();
@@ -154,16 +185,16 @@ fn sections(text: &str) -> Result<(Section, Vec<Section>), SrcInfoError> {
             line: line_number,
             reason,
         };
-        let fresh = |name: &str| Section {
-            name: name.to_owned(),
-            values: BTreeMap::new(),
+        let fresh = |name| Section {
+            name,
+            values: Vec::new(),
         };
         match (key, &mut base) {
             ("pkgbase", None) => base = Some(fresh(value)),
             ("pkgbase", Some(_)) => return Err(structure("there is a pkgbase already")),
             (_, None) => return Err(structure("the first key is not pkgbase")),
             ("pkgname", Some(_)) => {
-                if packages.iter().any(|section| section.name == value) {
+                if !names.insert(value) {
                     return Err(structure("there is a package of this name already"));
                 }
                 if packages.len() >= MAX_PACKAGES {
@@ -172,50 +203,42 @@ fn sections(text: &str) -> Result<(Section, Vec<Section>), SrcInfoError> {
                 packages.push(fresh(value));
             }
             (_, Some(base)) => {
-                let section = packages.last_mut().unwrap_or(base);
-                let values = section.values.entry(key.to_owned()).or_default();
-                values.push(value.to_owned());
+                packages.last_mut().unwrap_or(base).add(key, value);
             }
         }
     }
     Ok((base.ok_or(SrcInfoError::Missing("pkgbase"))?, packages))
 }
 
-fn package(base: &Section, section: &Section, arch: &Arch) -> Result<Package, SrcInfoError> {
+fn package(base: &Section<'_>, section: &Section<'_>, arch: &Arch) -> Result<Package, SrcInfoError> {
     let of = |key| dependencies(base, section, key, arch);
     Ok(Package {
         pkgname: section.name.parse()?,
-        is_any: values(base, section, "arch").first().is_some_and(|arch| arch == "any"),
+        is_any: values(base, section, "arch").next() == Some("any"),
         depends: of("depends"),
         provides: of("provides"),
         conflicts: of("conflicts"),
         replaces: of("replaces"),
-        groups: values(base, section, "groups"),
+        groups: values(base, section, "groups").map(str::to_owned).collect(),
     })
 }
 
 /// The values of a key that hold for a package; an empty one says that there are none.
-fn values(base: &Section, section: &Section, key: &str) -> Vec<String> {
-    let values = section.values.get(key).or_else(|| base.values.get(key));
-    values
-        .into_iter()
-        .flatten()
-        .filter(|value| !value.is_empty())
-        .cloned()
-        .collect()
+fn values<'s>(base: &'s Section<'_>, section: &'s Section<'_>, key: &'s str) -> impl Iterator<Item = &'s str> {
+    let says = section.of(key).next().is_some();
+    let from = if says { section } else { base };
+    from.of(key).filter(|value| !value.is_empty())
 }
 
-fn dependencies(base: &Section, section: &Section, key: &str, arch: &Arch) -> Vec<Dependency> {
+fn dependencies(base: &Section<'_>, section: &Section<'_>, key: &str, arch: &Arch) -> Vec<Dependency> {
     let of_arch = format!("{key}_{arch}");
-    let mut all: Vec<Dependency> = values(base, section, key)
-        .iter()
-        .chain(&values(base, section, &of_arch))
-        .map(|text| Dependency::parse(text))
+    let mut seen: HashSet<&str> = HashSet::new();
+    values(base, section, key)
+        .chain(values(base, section, &of_arch))
+        .filter(|text| seen.insert(text))
+        .map(Dependency::parse)
         .filter(|dependency| !dependency.name.is_empty())
-        .collect();
-    let mut seen = std::collections::BTreeSet::new();
-    all.retain(|dependency| seen.insert(dependency.clone()));
-    all
+        .collect()
 }
 
 #[cfg(test)]
