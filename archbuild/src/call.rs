@@ -1,6 +1,6 @@
 //! One call of the tool outside: from the command line and the configuration to a task for the process inside.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use common::names::FileName;
 use thiserror::Error;
 
 use crate::cli::{Action, BindArgs, BuildCommand, CleanArgs, Cli, ShellArgs};
+use crate::emulation;
 use crate::outside::Outside;
 use crate::payload::Payload;
 use crate::request::{Bind, BuildTask, CleanTask, Extent, Form, Parts, Place, RunTask, Task, User};
@@ -111,6 +112,11 @@ impl Call<'_> {
             }
             Action::Clean(args) => outside.run(Task::Clean(clean_task(args)), &Payload::default()),
             Action::Build(args) => self.build(args, &settings, &outside, stdout),
+            Action::Binfmt => {
+                let is_new = emulation::register_on_host(settings.arch.as_str(), settings.emulator()?)?;
+                messages.note(if is_new { "registered" } else { "nothing to do" });
+                Ok(Outcome::Built)
+            }
             Action::Inside => Ok(Outcome::Machine),
         }
     }
@@ -190,8 +196,9 @@ fn bare_record(outcome: Outcome, settings: &Settings) -> Record {
 
 fn build_task(args: &BuildCommand, settings: &Settings, directory: &Path) -> Result<BuildTask> {
     let mut makepkg = args.build.makepkg.clone();
-    let is_unchecked = args.build.nocheck || makepkg.iter().any(|argument| argument == "--nocheck");
-    if args.build.nocheck {
+    let is_asked_for = |argument: &OsString| argument == "--nocheck";
+    let leave_out = args.build.nocheck || (settings.runner()?.is_emulated() && !settings.checks_when_emulated()?);
+    if leave_out && !makepkg.iter().any(is_asked_for) {
         makepkg.push("--nocheck".into());
     }
     if args.ignorearch {
@@ -199,7 +206,7 @@ fn build_task(args: &BuildCommand, settings: &Settings, directory: &Path) -> Res
     }
     Ok(BuildTask {
         clean: args.build.clean,
-        check: !is_unchecked,
+        check: !makepkg.iter().any(is_asked_for),
         debug: args.debug,
         reproducible: args.reproducible,
         makepkg,

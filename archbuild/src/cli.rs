@@ -78,6 +78,8 @@ pub(crate) enum Action {
                       Example: archbuild clean --package zlib copy-x1Yz"
     )]
     Clean(CleanArgs),
+    /// Let the kernel run programs of the target by qemu; only root can, and only before Linux 6.7 it is needed
+    Binfmt,
     /// The part that runs in the user namespace
     #[command(hide = true)]
     Inside,

@@ -69,14 +69,9 @@ fn run(
         bail!("archbuild inside is not root of a user namespace (this sub-command is not for people)");
     }
     let layout = Layout::open(&request.directory)?;
-    let Some(parts) = request.task.parts() else {
-        return match &request.task {
-            Task::List(form) => list::list(&layout, *form, answer),
-            Task::Clean(task) => clean::clean(&layout, task, interrupt, messages),
-            _ => bail!("the request does not say what the chroot is made from"),
-        };
-    };
     let copy = match &request.task {
+        Task::List(form) => return list::list(&layout, *form, answer),
+        Task::Clean(task) => return clean::clean(&layout, task, interrupt, messages),
         Task::Run(_, task) => match &task.place {
             Place::Fresh => WorkingCopy::reserve(&layout)?,
             Place::Kept(name) => WorkingCopy::reopen(&layout, name.as_deref())?,
@@ -85,11 +80,11 @@ fn run(
     };
     payload::receive(&mut *input, copy.directory()).context("cannot take in the files of the request")?;
     if let Task::TakeIn(_) = request.task {
-        let session = Session::new(&layout, copy, parts, interrupt, messages)?;
+        let session = Session::new(&layout, copy, request, interrupt, messages)?;
         return session.replace_root(|root| payload::receive_root(input, root));
     }
     end_with_caller(interrupt)?;
-    let mut session = Session::new(&layout, copy, parts, interrupt, messages)?;
+    let mut session = Session::new(&layout, copy, request, interrupt, messages)?;
     match &request.task {
         Task::Update(_) => {
             if !session.update_root()? {

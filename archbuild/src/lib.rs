@@ -12,6 +12,7 @@ mod command;
 mod copy;
 mod databases;
 mod dependencies;
+mod emulation;
 mod inside;
 mod kept;
 mod layers;

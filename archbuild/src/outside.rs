@@ -18,6 +18,7 @@ use common::interrupt::Interrupt;
 use common::names::FileName;
 use common::process::{Cause, Command, Input, Output};
 
+use crate::emulation::Runner;
 use crate::outcome;
 use crate::payload::{self, Payload};
 use crate::products;
@@ -113,6 +114,11 @@ impl Outside<'_> {
             quiet: self.common.quiet,
             arch: self.settings.arch.clone(),
             directory: self.settings.chroot_dir.join(self.settings.arch.as_str()),
+            // Nothing of the target runs without a chroot.
+            runner: match task.parts() {
+                Some(_) => self.settings.runner()?,
+                None => Runner::Native,
+            },
             task,
         };
         std::thread::scope(|scope| {

@@ -13,6 +13,8 @@ use common::build_command::{Keep, Limits, NetworkUntil};
 use common::names::{Arch, PkgName};
 use serde::{Deserialize, Serialize};
 
+use crate::emulation::Runner;
+
 /// Everything that the process inside knows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Request {
@@ -24,6 +26,8 @@ pub(crate) struct Request {
     pub(crate) arch: Arch,
     /// The directory of this architecture: `chroot_dir/ARCH`.
     pub(crate) directory: PathBuf,
+    /// How programs of the target run.
+    pub(crate) runner: Runner,
     /// What to do.
     pub(crate) task: Task,
 }

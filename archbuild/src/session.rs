@@ -13,13 +13,18 @@ use nix::sys::stat::Mode;
 
 use crate::copy::{Below, WorkingCopy};
 use crate::databases::Databases;
+use crate::emulation::Runner;
 use crate::layers;
 use crate::layout::Layout;
 use crate::pacman::{Pacman, Purpose};
-use crate::request::{Parts, User};
+use crate::request::{Parts, Request, User};
 use crate::roots::{self, Generation, Kind, MakingLock};
 use crate::sandbox::{BUILD_ID, BUILD_USER, Network, Sandbox, Sources};
 
+/// ENOEXEC, as bubblewrap says it.
+const NOT_EXECUTABLE: &str = "Exec format error";
+/// Saves an emulated makepkg hundreds of processes.
+const QUICK_LINT: &str = include_str!("quick-lint.sh");
 /// Packages of every root.
 const ROOT_PACKAGES: &[&str] = &["base", "base-devel"];
 
@@ -40,6 +45,8 @@ pub(crate) struct Session<'a> {
     pub(crate) copy: WorkingCopy,
     /// What chroots are made from.
     pub(crate) parts: &'a Parts,
+    /// How programs of the target run.
+    runner: &'a Runner,
     /// pacman for the working copy.
     pub(crate) pacman: Pacman,
     /// pacman for a root.
@@ -55,11 +62,17 @@ impl<'a> Session<'a> {
     pub(crate) fn new(
         layout: &'a Layout,
         copy: WorkingCopy,
-        parts: &'a Parts,
+        request: &'a Request,
         interrupt: &Interrupt,
         messages: Messages,
     ) -> Result<Self> {
+        let parts = request
+            .task
+            .parts()
+            .context("the request does not say what the chroot is made from")?;
+        request.runner.set_up(request.arch.as_str())?;
         Ok(Self {
+            runner: &request.runner,
             pacman: Pacman::new(layout, &copy, Purpose::Copy(parts), interrupt)?,
             root_pacman: Pacman::new(layout, &copy, Purpose::Root(parts), interrupt)?,
             interrupt: interrupt.clone(),
@@ -95,6 +108,7 @@ impl<'a> Session<'a> {
         self.messages
             .note(format_args!("making the root {}", self.layout.root_link().display()));
         roots::make(self.layout, &right, self.kind(), |root| {
+            self.runner.copy_into(root)?;
             self.root_pacman.refresh(root)?;
             self.root_pacman.install_root(root, ROOT_PACKAGES)
         })
@@ -149,6 +163,12 @@ impl<'a> Session<'a> {
             if self.interrupt.is_raised() {
                 return Err(error);
             }
+            if format!("{error:#}").contains(NOT_EXECUTABLE) {
+                self.messages.hint(
+                    "emulation needs Linux 6.7 or later, or `archbuild binfmt` once as root, and a static qemu (key emulator)",
+                );
+                return Err(error).context("programs of this architecture do not run here");
+            }
             self.messages
                 .error(format_args!("the root is broken and is made again: {error:#}"));
             let generation = self.make_root(Some(&name))?;
@@ -169,7 +189,11 @@ impl<'a> Session<'a> {
     /// Writes the configuration, the build user and what finds hosts into the copy.
     pub(crate) fn configure(&self, debug: DebugPackages) -> Result<()> {
         let root = self.copy.root();
+        self.runner.copy_into(&root)?;
         let tree = Tree::open(&root)?;
+        if self.runner.is_emulated() {
+            tree.write("usr/share/makepkg/lint_pkgbuild/zz-quick-lint.sh", QUICK_LINT)?;
+        }
         tree.write("etc/pacman.conf", &self.parts.chroot_conf)?;
         let conf = match &self.parts.makepkg_conf {
             Some(text) => text.clone(),

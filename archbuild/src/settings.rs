@@ -9,6 +9,7 @@ use common::config::{Config, ConfigError, Environment};
 use common::names::{Arch, Repository};
 
 use crate::cli::ChrootArgs;
+use crate::emulation::Runner;
 use crate::pacman_conf::PacmanConf;
 use crate::request::Parts;
 
@@ -110,6 +111,21 @@ impl Settings {
             proxies: self.proxies.clone(),
             binds: Vec::new(),
         })
+    }
+
+    /// How programs of the target run on this machine.
+    pub(crate) fn runner(&self) -> Result<Runner> {
+        Runner::find(self.arch.as_str(), self.emulator()?)
+    }
+
+    /// The operator's choice of an interpreter.
+    pub(crate) fn emulator(&self) -> Result<Option<PathBuf>, ConfigError> {
+        self.config.path("emulator")
+    }
+
+    /// Whether check() runs in emulated builds.
+    pub(crate) fn checks_when_emulated(&self) -> Result<bool, ConfigError> {
+        self.config.switch("emulated_check", true)
     }
 
     /// What a build may use.

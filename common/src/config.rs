@@ -32,6 +32,8 @@ const KEYS: &[&str] = &[
     "builder_name",
     "chroot_dir",
     "customization_repo",
+    "emulated_check",
+    "emulator",
     "gnupg_home",
     "grace_seconds",
     "heartbeat_seconds",

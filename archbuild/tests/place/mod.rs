@@ -34,7 +34,23 @@ impl Place {
         if !need::programs(&["bwrap", "unshare", "newuidmap", "pacman", "setpriv"]) {
             return None;
         }
-        let mirror = mirror()?;
+        Self::on_mirror(&mirror()?, name)
+    }
+
+    /// A place with chroots of another architecture; none without its mirror.
+    pub(crate) fn foreign(arch: &str) -> Option<Self> {
+        let beside = target().join("mirror").join(arch);
+        let mirror = if beside.is_dir() {
+            beside
+        } else {
+            need::directory("PORTSMITH_TEST_FOREIGN_MIRROR")?
+        };
+        let mut place = Self::on_mirror(&mirror, "archbuild")?;
+        place.configure(&format!("arch={arch}\n"));
+        Some(place)
+    }
+
+    fn on_mirror(mirror: &Path, name: &str) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let chroots = target().join("test-chroots").join(name);
         // What a package installs is checked where a test gives a keyring; no other test may find this machine's.

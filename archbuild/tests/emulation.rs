@@ -1,0 +1,109 @@
+//! Another architecture than the machine's: a foreign root, and two packages of the demo port built in it by qemu.
+
+mod place;
+
+use std::fs;
+use std::path::Path;
+
+use common::process::Command;
+use place::Place;
+use testkit::need;
+use testkit::tool::must;
+
+/// The demo port's PKGBUILD of a package, with what was fetched for it.
+fn demo_package(place: &Place, directory: &str, pkgbase: &str, sources: &Path) {
+    let port = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/port");
+    let mut text = fs::read_to_string(port.join(directory).join("PKGBUILD")).expect("the demo port");
+    let index = fs::read_to_string(sources.join("index")).expect("an index of the sources");
+    let line = index.lines().find(|line| line.starts_with(&format!("{pkgbase} ")));
+    let words: Vec<&str> = line.expect("a line of the package").split(' ').collect();
+    for (word, value) in [("@pkgver@", words[1]), ("@source@", words[2]), ("@sha256@", words[3])] {
+        text = text.replace(word, value.split('+').next().unwrap_or(value));
+    }
+    place.package(pkgbase, &text);
+}
+
+fn what_is(package: &Path, member: &str) -> String {
+    let directory = tempfile::tempdir().expect("a directory");
+    must(
+        Command::new("bsdtar")
+            .arg("-xf")
+            .arg(package)
+            .arg(member)
+            .directory(directory.path()),
+    );
+    must(Command::new("file").args(["-bL"]).arg(directory.path().join(member)))
+}
+
+fn only_package(place: &Place, pkgbase: &str) -> std::path::PathBuf {
+    let entries = fs::read_dir(place.path(pkgbase)).expect("the directory of a package");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut packages = paths.filter(|path| path.to_string_lossy().contains(".pkg.tar"));
+    packages.next().expect("a package")
+}
+
+#[test]
+fn two_packages_of_which_one_needs_the_other_are_built_for_a_foreign_architecture() {
+    if !need::programs(&["qemu-aarch64-static", "file", "bsdtar"]) || std::env::consts::ARCH == "aarch64" {
+        return;
+    }
+    let Some(place) = Place::foreign("aarch64") else { return };
+    let Some(sources) = need::directory("PORTSMITH_TEST_SOURCES") else {
+        return;
+    };
+    assert_eq!(
+        place.archbuild(&["run", "--", "uname", "-m"]).run().expect(0).stdout,
+        "aarch64\n"
+    );
+    demo_package(&place, "packages/zlib/repos/core-x86_64", "zlib", &sources);
+    demo_package(&place, "community/gzrt/repos/community-x86_64", "gzrt", &sources);
+    let build = |pkgbase: &str, arguments: &[&str]| {
+        let arguments: Vec<&str> = ["build", "-q"].iter().chain(arguments).copied().collect();
+        let build = place.archbuild(&arguments).directory(&place.path(pkgbase));
+        build.env("PORTSMITH_SRCDEST", &sources).run()
+    };
+    // The PKGBUILDs name x86_64 alone.
+    build("zlib", &[]).expect(1);
+    build("zlib", &["--ignorearch", "--nocheck"]).expect(0);
+    build("gzrt", &["--ignorearch"]).expect(2);
+    let zlib = only_package(&place, "zlib");
+    // Its check() runs what was built.
+    build("gzrt", &["--ignorearch", "-I", zlib.to_str().expect("UTF-8")]).expect(0);
+    for (package, member) in [
+        (&zlib, "usr/lib/libz.so"),
+        (&only_package(&place, "gzrt"), "usr/bin/gzrecover"),
+    ] {
+        assert!(package.to_string_lossy().contains("-aarch64.pkg.tar"), "{package:?}");
+        if member.ends_with("gzrecover") {
+            let what = what_is(package, member);
+            assert!(what.contains("aarch64"), "{member}: {what}");
+        }
+    }
+}
+
+#[test]
+fn check_can_be_left_out_of_emulated_builds_by_policy() {
+    if !need::programs(&["qemu-aarch64-static"]) || std::env::consts::ARCH == "aarch64" {
+        return;
+    }
+    let Some(mut place) = Place::foreign("aarch64") else {
+        return;
+    };
+    place.configure("emulated_check=no\n");
+    place.package("nothing", &format!("{}check() {{ false; }}\n", place::NOTHING));
+    place.build("nothing", &[]).expect(0);
+}
+
+#[test]
+fn a_missing_or_broken_interpreter_is_named() {
+    let Some(mut place) = Place::shared() else { return };
+    place.configure("arch=aarch64\nemulator=/bin/false\n");
+    let ended = place.archbuild(&["run", "--", "true"]).run().expect(5);
+    assert!(
+        ended.stderr.contains("the interpreter /bin/false does not run"),
+        "{ended:?}"
+    );
+    place.configure("arch=vax\n");
+    let ended = place.archbuild(&["run", "--", "true"]).run().expect(5);
+    assert!(ended.stderr.contains("no emulator is known for vax"), "{ended:?}");
+}
