@@ -104,6 +104,13 @@ impl PacmanConf {
         sections.map(|line| line.trim_matches(['[', ']']))
     }
 
+    /// The first architecture that it names.
+    pub(crate) fn architecture(&self) -> Option<&str> {
+        let mut named = self.0.lines().map(assignment).filter(|(key, _)| *key == "Architecture");
+        let (_, value) = named.next()?;
+        value.split_ascii_whitespace().next().filter(|arch| *arch != "auto")
+    }
+
     /// What pacman inside a chroot for `arch` reads.
     pub fn for_chroot(&self, arch: &str) -> String {
         self.for_architecture(arch, &[])
@@ -282,6 +289,8 @@ mod tests {
         );
         let text = "[options]\nArchitecture = x86_64 x86_64_v3\n";
         assert_eq!(conf(text).for_host("x86_64"), text);
+        assert_eq!(conf(text).architecture(), Some("x86_64"));
+        assert_eq!(conf("[options]\nArchitecture = auto\n").architecture(), None);
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::request::Parts;
 
 /// Where root keeps chroots.
 const SYSTEM_DIRECTORY: &str = "/var/lib/portsmith/chroots";
+/// Where the files of a target are, `ARCH/pacman.conf` and the like, when no key names them.
+const TARGETS: &[&str] = &["/etc/portsmith", "/usr/share/portsmith"];
 /// The keyring that pacman of the host uses.
 const PACMAN_KEYRING: &str = "/etc/pacman.d/gnupg";
 /// Variables of the caller that a build sees: who packs, and the time that goes into files.
@@ -58,6 +60,19 @@ impl Settings {
                 config.set(key, cwd.join(path).display().to_string());
             }
         }
+        if config.text("arch").is_none()
+            && let Some(arch) = target_of(&config)?
+        {
+            config.set("arch", arch);
+        }
+        let arch = config.arch()?;
+        for (key, name) in [("pacman_conf", "pacman.conf"), ("makepkg_conf", "makepkg.conf")] {
+            if config.text(key).is_none()
+                && let Some(path) = file_of(&arch, name)
+            {
+                config.set(key, path.display().to_string());
+            }
+        }
         let account = account::to_drop_to(config.text("build_account").unwrap_or(account::DEFAULT_ACCOUNT))?;
         let chroot_dir = match config.path("chroot_dir")? {
             Some(path) => path,
@@ -70,15 +85,18 @@ impl Settings {
                 .refuse("chroot_dir", "the path must be UTF-8 and have none of : , \\ in it")
                 .into());
         }
-        let keyring = config.path("keyring")?;
+        let keyring = config.path("keyring")?.or_else(|| file_of(&arch, "keyring"));
+        // That of the host has the keys of another port, where the target is another one.
+        let is_of_host = arch.as_str() == std::env::consts::ARCH;
         let mut variables = passed(PASSED_VARIABLES, environment);
         if let Some(extension) = config.text("pkgext") {
             variables.push(("PKGEXT".to_owned(), extension.to_owned()));
         }
         Ok(Self {
-            arch: config.arch()?,
+            arch,
             srcdest: config.path("srcdest")?,
-            keyring: keyring.or_else(|| Some(PACMAN_KEYRING.into()).filter(|path: &PathBuf| path.is_dir())),
+            keyring: keyring
+                .or_else(|| Some(PACMAN_KEYRING.into()).filter(|path: &PathBuf| is_of_host && path.is_dir())),
             chroot_dir,
             account,
             variables,
@@ -144,6 +162,29 @@ impl Settings {
         }
         variables
     }
+}
+
+/// The target that makepkg.conf or pacman.conf names, when one of them is configured and does.
+fn target_of(config: &Config) -> Result<Option<String>> {
+    if let Some(path) = config.path("makepkg_conf")?
+        && let Ok(text) = std::fs::read_to_string(path)
+        && let Some(arch) = text.lines().rev().find_map(|line| line.trim().strip_prefix("CARCH="))
+    {
+        return Ok(Some(arch.trim_matches(['"', '\'']).to_owned()));
+    }
+    match config.path("pacman_conf")? {
+        Some(path) if path.is_file() => Ok(PacmanConf::read(&path)?.architecture().map(str::to_owned)),
+        _ => Ok(None),
+    }
+}
+
+/// A file or directory of a target.
+fn file_of(arch: &Arch, name: &str) -> Option<PathBuf> {
+    let paths = TARGETS
+        .iter()
+        .map(|place| Path::new(place).join(arch.as_str()).join(name));
+    let mut found = paths.into_iter().filter(|path| path.exists());
+    found.next()
 }
 
 fn passed(names: &[&str], environment: &Environment) -> Vec<(String, String)> {

@@ -18,7 +18,7 @@ fn demo_package(place: &Place, directory: &str, pkgbase: &str, sources: &Path) {
     let line = index.lines().find(|line| line.starts_with(&format!("{pkgbase} ")));
     let words: Vec<&str> = line.expect("a line of the package").split(' ').collect();
     for (word, value) in [("@pkgver@", words[1]), ("@source@", words[2]), ("@sha256@", words[3])] {
-        text = text.replace(word, value.split('+').next().unwrap_or(value));
+        text = text.replace(word, value);
     }
     place.package(pkgbase, &text);
 }
@@ -69,16 +69,12 @@ fn two_packages_of_which_one_needs_the_other_are_built_for_a_foreign_architectur
     let zlib = only_package(&place, "zlib");
     // Its check() runs what was built.
     build("gzrt", &["--ignorearch", "-I", zlib.to_str().expect("UTF-8")]).expect(0);
-    for (package, member) in [
-        (&zlib, "usr/lib/libz.so"),
-        (&only_package(&place, "gzrt"), "usr/bin/gzrecover"),
-    ] {
+    let gzrt = only_package(&place, "gzrt");
+    for package in [&zlib, &gzrt] {
         assert!(package.to_string_lossy().contains("-aarch64.pkg.tar"), "{package:?}");
-        if member.ends_with("gzrecover") {
-            let what = what_is(package, member);
-            assert!(what.contains("aarch64"), "{member}: {what}");
-        }
     }
+    let what = what_is(&gzrt, "usr/bin/gzrecover");
+    assert!(what.contains("aarch64"), "{what}");
 }
 
 #[test]
