@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where binfmt_misc is mounted.
 const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
-/// The kernel opens the interpreter at registration; argv[0] of programs stays what it is.
+/// The kernel opens the interpreter at registration; the name by which a program was called stays what it is.
 const FLAGS: &str = "PF";
 /// Where static interpreters are installed.
 const PLACES: &[&str] = &["/usr/bin", "/usr/local/bin"];
