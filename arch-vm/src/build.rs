@@ -63,6 +63,8 @@ pub(crate) struct BuildTask {
     pub(crate) variables: Vec<(String, String)>,
     /// The last phase that reaches the network.
     pub(crate) network: NetworkUntil,
+    /// Processes and threads that it may have.
+    pub(crate) processes: Option<u64>,
 }
 
 /// One build.
@@ -179,8 +181,9 @@ impl Build<'_> {
     fn install_dependencies(&mut self) -> Result<SrcInfo> {
         let command = self.makepkg(&["--printsrcinfo"]).output(Output::Capture);
         let read = command.run().map_err(|error| {
-            let error = anyhow!("the PKGBUILD cannot be read: {}", error.cause);
-            self.trouble("", &error, Outcome::Failed(None))
+            // Reading it runs code of the package.
+            let ended = self.session.wait_for_end(Some(Phase::Dependencies));
+            anyhow!("the PKGBUILD cannot be read: {}", error.cause).context(ended.unwrap_or(Outcome::Failed(None)))
         })?;
         let info =
             SrcInfo::parse(&String::from_utf8_lossy(&read.stdout), &self.task.arch).context(Outcome::Failed(None))?;
@@ -273,12 +276,15 @@ impl Build<'_> {
         variables.extend(self.task.variables.iter().cloned());
         variables.extend(network_variables());
         // The directory is the guest's; makepkg has no option for it.
-        let script = "cd /startdir && exec makepkg \"$@\" 2>&1 </dev/null";
+        // A guest with little memory allows less than what is asked for.
+        let limit = "cd /startdir && { ulimit -u \"$1\" || :; } 2>/dev/null; shift";
         let script = match options {
-            ["--printsrcinfo"] => "cd /startdir && exec makepkg \"$@\" </dev/null",
-            _ => script,
+            ["--printsrcinfo"] => format!("{limit}; exec makepkg \"$@\" </dev/null"),
+            _ => format!("{limit}; exec makepkg \"$@\" 2>&1 </dev/null"),
         };
-        let mut argv: Vec<OsString> = ["bash", "-c", script, "makepkg"].map(Into::into).to_vec();
+        let most = self.task.processes.map(|number| number.to_string());
+        let most = most.as_deref().unwrap_or("unlimited");
+        let mut argv: Vec<OsString> = ["bash", "-c", &script, "makepkg", most].map(Into::into).to_vec();
         argv.extend(options.iter().map(Into::into));
         argv.extend(["--noconfirm", "--noprogressbar", "--nosign", "--nocolor"].map(Into::into));
         argv.extend(self.task.makepkg.iter().cloned());
@@ -310,12 +316,7 @@ impl Build<'_> {
     /// A step failed: because of the end of the machine, or as the caller thinks.
     fn trouble(&self, what: &str, error: &anyhow::Error, otherwise: Outcome) -> anyhow::Error {
         let outcome = self.session.ended(None).unwrap_or(otherwise);
-        let text = if what.is_empty() {
-            format!("{error:#}")
-        } else {
-            format!("{what}: {error:#}")
-        };
-        anyhow!(text).context(outcome)
+        anyhow!("{what}: {error:#}").context(outcome)
     }
 
     /// The package failed; perhaps because the guest's disk is full.

@@ -228,5 +228,6 @@ fn task(call: &Call<'_>, args: &VmBuildArgs) -> Result<BuildTask> {
         srcdest: settings.config().path("srcdest")?,
         variables: settings.variables.clone(),
         network: args.build.network,
+        processes: Limits::read(&args.build.limits, settings.config())?.processes,
     })
 }

@@ -58,6 +58,11 @@ pub(crate) enum Action {
                       Example: arch-vm build x86_64 testing -- --skippgpcheck"
     )]
     Build(Box<VmBuildArgs>),
+    /// Run a command in a machine that is thrown away
+    #[command(
+        long_about = "Run a command in a machine that is thrown away, as root of its guest.\n\nExample: arch-vm run -- gcc --version"
+    )]
+    Run(Box<RunArgs>),
     /// See whether an image keeps the guest contract
     Check(CheckArgs),
     /// List base images and machines
@@ -150,6 +155,26 @@ pub(crate) enum Start {
     Snapshot,
     /// By booting.
     Boot,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The target (key arch)
+    #[arg(long, value_name = "ARCH")]
+    pub(crate) arch: Option<Arch>,
+    /// Let the command use the network
+    #[arg(long)]
+    pub(crate) network: bool,
+    /// Print one line of JSON with how long the machine took, instead of what the command prints
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The machine.
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// Options of `check`.

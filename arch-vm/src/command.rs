@@ -16,6 +16,7 @@ use crate::hardware::Platform;
 use crate::install::{self, Installer};
 use crate::machines::{self, Extent};
 use crate::place::Place;
+use crate::running;
 use crate::settings::Settings;
 
 /// One call of the tool.
@@ -54,6 +55,7 @@ impl Call<'_> {
                 self.installer().make(old.map(|base| base.name()).as_deref())?;
             }
             Action::Build(args) => return building::build(self, args, stdout),
+            Action::Run(args) => return running::run(self, args, stdout),
             Action::Check(args) => check::check(self, args, stdout)?,
             Action::List(args) => machines::list(&self.place, args.json, stdout)?,
             Action::Ssh(args) => {

@@ -23,6 +23,7 @@ mod partition;
 mod place;
 mod qmp;
 mod relay;
+mod running;
 mod session;
 mod settings;
 mod snapshot;
@@ -134,6 +135,7 @@ fn arch_of(action: &Action) -> Option<&Arch> {
         Action::Update(args) => args.arch.as_ref(),
         Action::Build(args) => args.arch.as_ref(),
         Action::Check(args) => args.arch.as_ref(),
+        Action::Run(args) => args.arch.as_ref(),
         _ => None,
     }
 }

@@ -81,14 +81,24 @@ impl MachineRecord {
     }
 }
 
-/// The directory of a machine that is not started yet, in our hands.
+/// The directory of a machine that is not started yet, in our hands. Dropping it removes it.
 #[derive(Debug)]
 pub(crate) struct Slot {
     /// The directory.
     pub(crate) directory: PathBuf,
     /// The machine's name.
     pub(crate) id: String,
-    lock: Lock,
+    /// None when the machine has it.
+    lock: Option<Lock>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.lock.is_some() {
+            // What is left over is for the next `arch-vm clean`.
+            drop(remove_machine(&self.directory));
+        }
+    }
 }
 
 impl Slot {
@@ -105,6 +115,7 @@ impl Slot {
         let lock = Lock::acquire(&directory.join(LOCK), Mode::Exclusive, Patience::Never)?;
         give(&directory, place.account())?;
         let id = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let lock = Some(lock);
         Ok(Self { directory, id, lock })
     }
 
@@ -166,7 +177,7 @@ pub(crate) struct Machine {
     pub(crate) record: MachineRecord,
     qmp: Qmp,
     qemu: Option<Child>,
-    _lock: Lock,
+    _lock: Option<Lock>,
 }
 
 /// How a machine is started.
@@ -187,7 +198,7 @@ pub(crate) struct Launch<'a> {
 
 impl Machine {
     /// Starts it, and returns when it runs; its guest may still be booting.
-    pub(crate) fn launch(place: &Place, slot: Slot, launch: Launch<'_>) -> Result<(Self, Receiver<Event>)> {
+    pub(crate) fn launch(place: &Place, mut slot: Slot, launch: Launch<'_>) -> Result<(Self, Receiver<Event>)> {
         let directory = &slot.directory;
         launch.record.write(directory)?;
         launch.relay.write(directory)?;
@@ -202,7 +213,7 @@ impl Machine {
             record: launch.record,
             qmp: connected.with_context(|| format!("starting qemu{}", messages_of(&slot.directory)))?,
             qemu: Some(qemu),
-            _lock: slot.lock,
+            _lock: slot.lock.take(),
         };
         if launch.plan.state.is_some() {
             machine.go_on(launch.deadline)?;

@@ -62,9 +62,20 @@ pub(crate) struct Session {
     watch: Watch,
     /// The machine.
     pub(crate) machine: Machine,
+    /// How long it took.
+    pub(crate) times: Times,
     /// Tells the watch how far the build is.
     pub(crate) progress: Arc<Progress>,
     _base: Option<Base>,
+}
+
+/// How long a machine took, from the moment when it was known what it starts from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Times {
+    /// Until there was an overlay.
+    pub(crate) overlay: Duration,
+    /// Until ssh had let us in.
+    pub(crate) ready: Duration,
 }
 
 /// What a machine starts from.
@@ -87,12 +98,17 @@ impl Opener<'_> {
         let settings = &self.machine;
         let overlay_dir = settings.overlay_dir.as_deref();
         let overlay = slot.make_overlay(self.place, backing, overlay_dir, settings.overlay_limit)?;
+        let to_overlay = began.elapsed();
         let extra = self.make_extra_disks(&slot)?;
-        let session = self.enter(slot, origin, overlay, extra)?;
+        let mut session = self.enter(slot, origin, overlay, extra)?;
+        session.times = Times {
+            overlay: to_overlay,
+            ready: began.elapsed(),
+        };
         self.messages.detail(format_args!(
             "machine {} is ready after {} ms",
             session.machine.record.id,
-            began.elapsed().as_millis()
+            session.times.ready.as_millis()
         ));
         Ok(session)
     }
@@ -273,6 +289,7 @@ impl Opener<'_> {
             guest,
             watch,
             machine,
+            times: Times::default(),
             progress,
             _base: base,
         })

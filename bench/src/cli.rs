@@ -11,11 +11,13 @@ use common::cli::CommonArgs;
 pub(crate) enum Suite {
     /// The build master: get-package-updates, get-assignment, return-assignment.
     Master,
+    /// Virtual machines: arch-vm.
+    Vm,
 }
 
 impl Suite {
     /// Every suite.
-    pub(crate) const ALL: [Self; 1] = [Self::Master];
+    pub(crate) const ALL: [Self; 2] = [Self::Master, Self::Vm];
 }
 
 /// Measure the tools that lie next to this program

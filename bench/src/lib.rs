@@ -8,6 +8,7 @@ mod cli;
 mod figures;
 mod master;
 mod measure;
+mod vm;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -60,6 +61,12 @@ fn run(cli: &Cli, messages: &Messages, stdout: &mut dyn Write) -> anyhow::Result
                     messages,
                     &mut figures,
                 )?;
+                missing.extend(figures.missing().map(str::to_owned));
+            }
+            Suite::Vm => {
+                let mut figures = Figures::new("vm", stdout);
+                let place = directory.join("vm");
+                vm::measure(&place, usize::from(cli.rounds), messages, &mut figures)?;
                 missing.extend(figures.missing().map(str::to_owned));
             }
         }

@@ -19,6 +19,7 @@ pub(crate) struct Program {
     arguments: Vec<OsString>,
     environment: BTreeMap<OsString, OsString>,
     input: Option<PathBuf>,
+    directory: Option<PathBuf>,
 }
 
 /// How a process ended.
@@ -52,6 +53,7 @@ impl Program {
             arguments: Vec::new(),
             environment: BTreeMap::new(),
             input: None,
+            directory: None,
         }
     }
 
@@ -72,6 +74,13 @@ impl Program {
     #[must_use]
     pub(crate) fn input(mut self, path: &Path) -> Self {
         self.input = Some(path.to_owned());
+        self
+    }
+
+    /// Sets the working directory.
+    #[must_use]
+    pub(crate) fn directory(mut self, path: &Path) -> Self {
+        self.directory = Some(path.to_owned());
         self
     }
 
@@ -111,6 +120,9 @@ impl Program {
         command.args(&self.arguments).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.envs(&self.environment);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.stdin(match &self.input {
             Some(path) => Stdio::from(File::open(path).with_context(|| format!("cannot read {}", path.display()))?),
