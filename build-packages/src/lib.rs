@@ -3,7 +3,7 @@
 //!
 //! The files of a builder below its `work_dir`: `builds/<order>/` (source, packages and logs of a build in progress),
 //! `outbox/` (finished builds that the master has not taken yet), `refused/` (those it refused), `logs/` (of what was
-//! built lately), `repos/` (clones of the git repositories).
+//! built lately), `repos/` (clones of the git repositories), `ssh/` (the shared connection).
 
 mod address;
 mod admission;

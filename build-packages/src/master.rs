@@ -2,12 +2,13 @@
 //!
 //! All requests of a builder share one ssh connection (ControlMaster): the first one opens it, and it ends with this
 //! value, or some minutes after a builder that was killed. Its socket lies in a directory that nobody else can enter,
-//! with a short path, since the path of a socket has 107 bytes at most. When the connection breaks, the requests on it
+//! `ssh/` of `work_dir`, or, since the path of a socket has 107 bytes at most, one with a shorter path. When the connection breaks, the requests on it
 //! end with 255, and the next one opens another. The process that owns one that stands still is
 //! killed: asked to end it would send a farewell first, and wait as long for that as TCP does, with the output of all
 //! requests in its hands.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ const SSH_OPTIONS: &[&str] = &[
     "-o",
     "ControlMaster=auto",
     "-o",
-    "ControlPersist=300",
+    "ControlPersist=120",
 ];
 /// How long the process that owns the connection may take to answer.
 const CONTROL_LIMIT: Duration = Duration::from_secs(10);
@@ -89,7 +90,25 @@ impl From<Finished> for Reply {
 pub(crate) struct Connection<'a> {
     employer: &'a Employer,
     settings: &'a Settings,
-    sockets: Option<TempDir>,
+    sockets: Option<Sockets>,
+}
+
+/// The directory of the socket.
+#[derive(Debug)]
+enum Sockets {
+    /// In `work_dir`; stays.
+    Own(PathBuf),
+    /// Elsewhere; goes with this value.
+    Temporary(TempDir),
+}
+
+impl Sockets {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Own(path) => path,
+            Self::Temporary(directory) => directory.path(),
+        }
+    }
 }
 
 impl<'a> Connection<'a> {
@@ -200,13 +219,23 @@ fn owner_of(said: &str) -> Option<Pid> {
 }
 
 /// A directory of our own for the socket; without one every request has a connection of its own.
-fn private_directory(settings: &Settings) -> Option<TempDir> {
+fn private_directory(settings: &Settings) -> Option<Sockets> {
+    let own = settings.work_dir.join("ssh");
+    if own.as_os_str().len() <= MAX_DIRECTORY && make_private(&own).is_ok() {
+        return Some(Sockets::Own(own));
+    }
     let runtime = settings.environment.get("XDG_RUNTIME_DIR").map(PathBuf::from);
     let candidates = runtime.into_iter().chain([PathBuf::from("/tmp")]);
     candidates
         .filter(|path| path.is_absolute() && path.as_os_str().len() <= MAX_DIRECTORY - 12)
         // tempfile makes directories with mode 0700.
         .find_map(|path| tempfile::Builder::new().prefix("bp-").tempdir_in(path).ok())
+        .map(Sockets::Temporary)
+}
+
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    std::fs::set_permissions(directory, Permissions::from_mode(0o700))
 }
 
 fn local(config: &Path, builder: &Builder, words: &[String]) -> Command {

@@ -18,8 +18,10 @@ use testkit::relay::{Break, Relay};
 use testkit::sshd::{Login, Sshd};
 use testkit::tool::{Tool, directory, must};
 
-/// Bytes of a package that no compression makes smaller.
-const SIZE: usize = 6 << 20;
+/// Bytes of a package that no compression makes smaller: it takes a while to upload.
+const LARGE: usize = 6 << 20;
+/// Bytes of one that does not.
+const SMALL: usize = 1 << 10;
 /// Longest wait for something that has to happen.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -27,13 +29,18 @@ const LIMIT: Duration = Duration::from_secs(120);
 struct Works {
     master: Master,
     relay: Relay,
-    _sshd: Sshd,
+    sshd: Sshd,
     key: GpgHome,
 }
 
 impl Works {
-    /// Orders of these names. `build` is what the build command does before the package lies in its place.
+    /// Orders of these names, with small packages. `build` is what the build command does before the package lies in its
+    /// place.
     fn new(pkgbases: &[&str], build: &str) -> Option<Self> {
+        Self::with_packages_of(SMALL, pkgbases, build)
+    }
+
+    fn with_packages_of(size: usize, pkgbases: &[&str], build: &str) -> Option<Self> {
         if !need::programs(&["ssh", "gpg", "git", "mkfifo"]) {
             return None;
         }
@@ -57,13 +64,16 @@ impl Works {
         std::fs::create_dir_all(at("ready")).unwrap();
         for pkgbase in pkgbases {
             let package = PackageSpec::new(pkgbase, "1-1.0").arch("any");
-            package.file("usr/share/noise", noise()).write(&at("ready")).unwrap();
+            package
+                .file("usr/share/noise", noise(size))
+                .write(&at("ready"))
+                .unwrap();
             must(Command::new("mkfifo").args([at(&format!("begun.{pkgbase}")), at(&format!("go.{pkgbase}"))]));
         }
         let works = Self {
             master,
             relay,
-            _sshd: sshd,
+            sshd,
             key,
         };
         works.script(
@@ -78,9 +88,9 @@ impl Works {
             "builder_name=one\nmaster='{}'\nmaster_identity='{}'\nssh_command='{}'\nwork_dir='{}'\n\
              repo_names=packages\nrepo_paths__packages='{}'\nbuild_command='{}'\npackage_key={}\n\
              retry_pause_seconds=1\nheartbeat_seconds=1\nstraws=':'\nslot_memory_mib=0\nslot_idle_percent=0\n",
-            works._sshd.address_at(works.relay.port()),
-            works._sshd.identity("one").display(),
-            works._sshd.client(),
+            works.sshd.address_at(works.relay.port()),
+            works.sshd.identity("one").display(),
+            works.sshd.client(),
             works.at("builder").display(),
             works.at("packages.git").display(),
             works.at("build").display(),
@@ -173,8 +183,8 @@ impl Works {
 const WAIT: &str = "echo begun >\"$here/begun.$pkgname\"; read -r -t 120 _ <\"$here/go.$pkgname\"";
 
 /// Text of random letters, so that compression does not make it small.
-fn noise() -> String {
-    std::iter::repeat_with(fastrand::alphanumeric).take(SIZE).collect()
+fn noise(size: usize) -> String {
+    std::iter::repeat_with(fastrand::alphanumeric).take(size).collect()
 }
 
 /// Waits for the end of a builder.
@@ -209,21 +219,21 @@ fn a_package_arrives_once_though_the_master_is_down_for_a_while() {
 
 #[test]
 fn an_upload_that_is_cut_is_sent_again_and_arrives_once() {
-    let Some(works) = Works::new(&["a"], "") else { return };
+    let Some(works) = Works::with_packages_of(LARGE, &["a"], "") else {
+        return;
+    };
     works.relay.break_after(2 << 20, Break::Cut);
     let said = expect_end(works.start(&[]), 0);
     assert!(said.contains("a: returning it again later: "), "{said}");
-    assert_eq!(
-        works.relay.counts(),
-        (2, 0, 1),
-        "one connection, and another after the cut: {said}"
-    );
+    assert_eq!(works.relay.counts().2, 1, "{said}");
     works.expect_exactly_once(&["a"], 1);
 }
 
 #[test]
 fn an_upload_that_gets_no_byte_further_is_ended_and_sent_again() {
-    let Some(works) = Works::new(&["a"], "") else { return };
+    let Some(works) = Works::with_packages_of(LARGE, &["a"], "") else {
+        return;
+    };
     works.configure("upload_stall_seconds=2\n");
     works.relay.break_after(2 << 20, Break::StandStill);
     let said = expect_end(works.start(&[]), 0);
@@ -262,7 +272,9 @@ fn a_builder_that_is_killed_after_the_build_builds_nothing_again() {
 
 #[test]
 fn a_builder_that_is_killed_before_or_after_the_upload_returns_the_package_once() {
-    let Some(works) = Works::new(&["a"], "") else { return };
+    let Some(works) = Works::with_packages_of(LARGE, &["a"], "") else {
+        return;
+    };
     // Killed when the master is away and the package in the outbox.
     works.relay.break_after(1 << 20, Break::Cut);
     let builder = works.start(&[]);
@@ -356,4 +368,36 @@ fn a_drained_builder_finishes_what_it_has_begun_and_asks_for_nothing_more() {
         journal.contains("\treturned\ta\t") && !journal.contains("\tassigned\tb\t"),
         "{journal}"
     );
+}
+
+#[test]
+fn a_builder_that_is_killed_whenever_it_changes_a_file_returns_every_package_once() {
+    if !need::programs(&["strace"]) {
+        return;
+    }
+    let names: Vec<String> = (0..13).map(|number| format!("p{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let Some(works) = Works::new(&names, "") else { return };
+    // strace waits for the process that owns a shared connection, too.
+    let client = format!("{} -o ControlMaster=no", works.sshd.client());
+    works.configure(&format!("ssh_command='{client}'\n"));
+    let mut killed = 0;
+    // A thread changes files so often for one order; the other processes of the builder never do with these calls.
+    for call in ["rename,renameat,renameat2", "fsync", "unlink,unlinkat,rmdir"] {
+        for number in 1..=4 {
+            let inject = format!("inject={call}:signal=SIGKILL:when={number}");
+            let strace = Command::new("strace")
+                .args(["-f", "-qq", "-o", "/dev/null", "-e", "signal=none"])
+                .args(["-e", &format!("trace={call}"), "-e", &inject])
+                .arg(testkit::tool::program("build-packages"))
+                .args(["--config".as_ref(), works.at("builder.conf").as_os_str()])
+                .env("HOME", works.master.root())
+                .env("GNUPGHOME", works.key.path());
+            killed += usize::from(strace.wait().unwrap().status.code() != Some(0));
+        }
+    }
+    assert!(killed > 6, "{killed}");
+    works.builder(&["-n", "0"]).run().expect(0);
+    let builds = works.read("builds").lines().count();
+    works.expect_exactly_once(&names, builds);
 }

@@ -134,6 +134,16 @@ fn a_local_build_climbs_the_ladder_and_says_where_its_logs_are() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_written_is_an_error_and_the_package_is_there() {
+    let laptop = Laptop::new(BUILD);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let command = laptop.tool(&["--local", "./mine"]).into_command();
+    let ended = command.output(common::process::Output::Stdout(full)).wait().unwrap();
+    assert_eq!(ended.status.code(), Some(74));
+    assert!(laptop.0.path("here/mine/mine-7-1-any.pkg.tar.zst").exists());
+}
+
+#[test]
 fn the_result_of_a_local_build_of_an_order_can_be_returned() {
     let laptop = Laptop::new(BUILD);
     let ended = laptop.run(&["-l", "a", "-u"]).expect(74);

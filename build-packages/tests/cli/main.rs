@@ -147,3 +147,29 @@ fn mistakes_are_told_apart() {
     let ended = site.run(&[]).expect(78);
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
 }
+
+#[test]
+fn a_preferred_order_is_asked_for_first_and_is_no_condition() {
+    let site = Site::new(GOOD);
+    site.answer("get-assignment", "1\n3\n0\n3\n");
+    site.run(&["-p", "zlib", "-n", "0"]).expect(0);
+    let calls = site.read("calls");
+    let asked: Vec<&str> = calls
+        .lines()
+        .filter(|line| line.contains("get-assignment"))
+        .map(|line| line.rsplit(' ').next().unwrap())
+        .collect();
+    assert_eq!(
+        asked,
+        ["zlib", "zlib", "--files", "--files"],
+        "again while the master is busy"
+    );
+}
+
+#[test]
+fn nothing_new_is_begun_after_a_time() {
+    let site = Site::new(GOOD);
+    site.answer("get-assignment", "0\n");
+    site.run(&["-t", "0"]).expect(0);
+    assert_eq!(site.read("calls"), "");
+}
