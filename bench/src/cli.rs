@@ -13,11 +13,22 @@ pub(crate) enum Suite {
     Master,
     /// Virtual machines: arch-vm.
     Vm,
+    /// The dependency engine and show-dependencies.
+    Graph,
 }
 
 impl Suite {
     /// Every suite.
-    pub(crate) const ALL: [Self; 2] = [Self::Master, Self::Vm];
+    pub(crate) const ALL: [Self; 3] = [Self::Master, Self::Graph, Self::Vm];
+
+    /// The first word of its figures, and the directory of its data.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Master => "master",
+            Self::Graph => "graph",
+            Self::Vm => "vm",
+        }
+    }
 }
 
 /// Measure the tools that lie next to this program

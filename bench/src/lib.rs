@@ -6,6 +6,7 @@
 
 mod cli;
 mod figures;
+mod graph;
 mod master;
 mod measure;
 mod vm;
@@ -52,24 +53,14 @@ fn run(cli: &Cli, messages: &Messages, stdout: &mut dyn Write) -> anyhow::Result
     let directory = cli.keep.as_deref().unwrap_or(temporary.path());
     let mut missing = Vec::new();
     for suite in suites {
+        let mut figures = Figures::new(suite.name(), stdout);
+        let (directory, rounds) = (directory.join(suite.name()), usize::from(cli.rounds));
         match suite {
-            Suite::Master => {
-                let mut figures = Figures::new("master", stdout);
-                master::measure(
-                    &directory.join("master"),
-                    usize::from(cli.rounds),
-                    messages,
-                    &mut figures,
-                )?;
-                missing.extend(figures.missing().map(str::to_owned));
-            }
-            Suite::Vm => {
-                let mut figures = Figures::new("vm", stdout);
-                let place = directory.join("vm");
-                vm::measure(&place, usize::from(cli.rounds), messages, &mut figures)?;
-                missing.extend(figures.missing().map(str::to_owned));
-            }
+            Suite::Master => master::measure(&directory, rounds, messages, &mut figures)?,
+            Suite::Graph => graph::measure(&directory, rounds, messages, &mut figures)?,
+            Suite::Vm => vm::measure(&directory, rounds, messages, &mut figures)?,
         }
+        missing.extend(figures.missing().map(str::to_owned));
     }
     if !missing.is_empty() {
         messages.error(format_args!("left out, not on this machine: {}", missing.join(", ")));
