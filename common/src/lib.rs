@@ -18,6 +18,7 @@ pub mod bug_list;
 pub mod build_command;
 pub mod build_graph;
 pub mod build_list;
+pub mod build_times;
 pub mod cli;
 pub mod clock;
 pub mod config;

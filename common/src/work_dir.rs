@@ -166,6 +166,18 @@ impl WorkDir {
         self.root.join("build-graph")
     }
 
+    /// `build-graph.dropped`, the edges that do not hold in the order.
+    #[must_use]
+    pub fn dropped_edges(&self) -> PathBuf {
+        self.root.join("build-graph.dropped")
+    }
+
+    /// `second-stage`, the loops that are built twice.
+    #[must_use]
+    pub fn second_stage(&self) -> PathBuf {
+        self.root.join("second-stage")
+    }
+
     /// `build-list.loops`, the directory of `loop_<n>` files.
     #[must_use]
     pub fn loops_directory(&self) -> PathBuf {

@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Print how the deletion list would differ if PKGBASE were blacklisted, and change nothing
     #[arg(short = 'x', long, value_name = "PKGBASE")]
     pub(crate) test_exclusion: Vec<PkgBase>,
+    /// Leave out what is needed for check(), as check_dependencies=no does
+    #[arg(long)]
+    pub(crate) no_check: bool,
     /// Change nothing and print what would be new
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -17,6 +17,7 @@ use common::state::State;
 use common::work_dir::WorkDir;
 
 use crate::schedule::{Next, Present};
+use crate::stages::Stages;
 
 /// Temporary files that are older were left by a tool that was killed.
 const LEFT_OVER: Duration = Duration::from_secs(3600);
@@ -44,6 +45,7 @@ impl Present {
                 .filter_map(|line| line.trim().parse().ok())
                 .collect(),
             blocked,
+            stages: Stages::parse(&atomic::read_text(&work_dir.second_stage())?.unwrap_or_default()),
         })
     }
 }
@@ -66,6 +68,9 @@ pub(crate) fn commit(work_dir: &WorkDir, present: &Present, next: &Next, now: &N
         }
     }
     write(&work_dir.build_graph(), &next.plan.graph().to_string())?;
+    let dropped: String = next.plan.dropped.iter().map(|edge| edge.line() + "\n").collect();
+    write(&work_dir.dropped_edges(), &dropped)?;
+    write_unless_empty(&work_dir.second_stage(), &next.stages.to_string())?;
     write_loops(&work_dir.loops_directory(), &next.plan.loops)?;
     write(&work_dir.releases(), &next.releases)?;
     write(&work_dir.build_list(), &next.list.to_string())?;
@@ -145,6 +150,15 @@ fn write_loops(directory: &Path, loops: &[Vec<PkgBase>]) -> Result<(), FileError
         }
     }
     Ok(())
+}
+
+/// As `write`, but a file that would be empty is not there.
+fn write_unless_empty(path: &Path, text: &str) -> Result<(), FileError> {
+    match text {
+        "" if path.exists() => atomic::remove(path),
+        "" => Ok(()),
+        text => write(path, text),
+    }
 }
 
 /// Replaces a file unless it says the same already.

@@ -13,10 +13,12 @@ use clap::Parser;
 use common::build_list::BuildList;
 use common::cli::{self, CommonArgs, Messages};
 use common::config::Config;
-use common::graph::{self, Packages, Policy};
+use common::graph::{self, Packages};
 use common::metadata::Metadata;
 use common::release::{self, Release};
 use common::work_dir::WorkDir;
+
+use crate::ordering::Ordering;
 
 /// Print which other orders each order on the build list needs
 ///
@@ -75,7 +77,10 @@ fn derive(cli: &Cli, config: &Config, messages: &Messages, stdout: &mut dyn Writ
         return print(release::listing(releases), stdout);
     }
     let packages = Packages::new(known.iter().map(|(pkgbase, info)| (pkgbase, info.as_ref().ok())));
-    print(graph::plan(&packages, known.keys(), &Policy::default()).graph(), stdout)
+    print(
+        graph::plan(&packages, known.keys(), &Ordering::read(config)?.policy()).graph(),
+        stdout,
+    )
 }
 
 fn print(answer: impl Display, stdout: &mut dyn Write) -> anyhow::Result<()> {

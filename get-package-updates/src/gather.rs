@@ -12,6 +12,7 @@ use common::{atomic, cli::Messages};
 use crate::BadInput;
 use crate::changes::Changes;
 use crate::lists::Lists;
+use crate::ordering::Ordering;
 
 /// What the sources say.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Gathered {
     pub(crate) lists: Lists,
     /// The metadata of all packages now.
     pub(crate) infos: Infos,
+    /// How the list is ordered.
+    pub(crate) ordering: Ordering,
 }
 
 impl Gathered {
@@ -71,6 +74,7 @@ impl Gathered {
         }
         Ok(Self {
             lists: Lists::read(sources, config, &old_heads, &new_heads)?,
+            ordering: Ordering::read(config)?,
             old_heads,
             new_heads,
             view,

@@ -10,10 +10,12 @@ mod date;
 pub mod derive;
 mod gather;
 mod lists;
+mod ordering;
 mod pattern;
 mod report;
 pub mod request;
 mod schedule;
+mod stages;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -77,7 +79,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
     let environment = common::cli::environment();
     let result = common::cli::load_config(&args.common, &environment, &messages)
         .map_err(anyhow::Error::from)
-        .and_then(|config| {
+        .and_then(|mut config| {
+            if args.no_check {
+                config.set(ordering::CHECKS, "no");
+            }
             make_repositories(&config, &environment, &args, &messages)?;
             run(&config, &args, &messages, stdout)
         });
@@ -227,7 +232,9 @@ fn is_up_to_date(
     }
     let present = Present::read(work_dir, messages)?;
     let is_held = present.blocked.values().any(|reason| reason.starts_with(HELD));
-    Ok(!is_held && work_dir.build_graph().exists())
+    let is_on_list = |name: &common::names::PkgBase| present.list.orders().any(|order| order.pkgbase == *name);
+    let is_due = !present.stages.due(is_on_list).is_empty();
+    Ok(!is_held && !is_due && work_dir.build_graph().exists())
 }
 
 fn tell(next: &Next, messages: &Messages) {

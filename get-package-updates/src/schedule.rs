@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::build_list::{BuildList, Order};
 use common::cli::one_line;
-use common::graph::{Checks, Exclusions, Packages, Plan, Policy, closure, plan};
+use common::graph::{Exclusions, Packages, Plan, closure, plan};
 use common::names::PkgBase;
 use common::release::{self, Release};
 use common::source::{Heads, Sources};
@@ -16,6 +16,7 @@ use common::srcinfo::SrcInfo;
 
 use crate::changes::Why;
 use crate::gather::Gathered;
+use crate::stages::Stages;
 
 /// Beginning of the reason of orders whose metadata cannot be had.
 pub(crate) const HELD: &str = "metadata: ";
@@ -31,6 +32,8 @@ pub(crate) struct Present {
     pub(crate) deletion_list: BTreeSet<PkgBase>,
     /// Blocked orders with their reasons, also orders that are no longer on the list.
     pub(crate) blocked: BTreeMap<Order, String>,
+    /// The loops that are built twice.
+    pub(crate) stages: Stages,
 }
 
 /// What is asked for beside what changed.
@@ -61,6 +64,8 @@ pub(crate) struct Next {
     pub(crate) scheduled: Vec<(Order, Why)>,
     /// Packages that come onto the deletion list.
     pub(crate) deleted: Vec<(Order, String)>,
+    /// The loops that are built twice.
+    pub(crate) stages: Stages,
 }
 
 /// Computes the next state.
@@ -69,9 +74,13 @@ pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present
     let excluded = closure(
         &Packages::new(infos()),
         listed(gathered, wish.excluded.as_ref()),
-        Checks::Count,
+        gathered.ordering.checks,
     );
     let pending: BTreeMap<&PkgBase, &Order> = present.list.orders().map(|order| (&order.pkgbase, order)).collect();
+    let due = match gathered.ordering.is_two_stage {
+        true => present.stages.due(|name| pending.contains_key(name)),
+        false => BTreeMap::new(),
+    };
     let mut orders: BTreeMap<PkgBase, Order> = BTreeMap::new();
     let mut scheduled: BTreeMap<PkgBase, Why> = BTreeMap::new();
     for (pkgbase, package) in gathered.view.iter() {
@@ -79,7 +88,10 @@ pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present
             continue;
         }
         let before = pending.get(pkgbase).copied();
-        let requested = || Some(Why::Requested(wish.requested.get(pkgbase)?.clone()));
+        let requested = || {
+            let reason = wish.requested.get(pkgbase).or_else(|| due.get(pkgbase))?;
+            Some(Why::Requested(reason.clone()))
+        };
         let why = why(gathered, present, pkgbase, before.is_some());
         match why.or_else(|| requested().filter(|_| before.is_none())) {
             Some(why) => {
@@ -105,7 +117,15 @@ pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present
         .collect();
     let deletions = deletions(sources, gathered, present, &excluded);
     let remaining = Packages::new(infos().filter(|(name, _): &(&PkgBase, Option<&SrcInfo>)| !excluded.contains(name)));
-    let plan = plan(&remaining, orders.keys(), &Policy::default());
+    let plan = plan(&remaining, orders.keys(), &gathered.ordering.policy());
+    let stages = match gathered.ordering.is_two_stage {
+        true => present.stages.after(
+            &plan.loops,
+            |name| pending.contains_key(name),
+            |name| orders.contains_key(name),
+        ),
+        false => Stages::default(),
+    };
     let mut list = present.list.clone();
     list.replace_orders(plan.order.iter().filter_map(|name| orders.get(name)).cloned());
     // What a run that was killed has scheduled already is no news.
@@ -123,6 +143,7 @@ pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present
             .collect(),
         deletion_list: deletions.into_keys().collect(),
         releases: releases(gathered, &list),
+        stages,
         list,
         blocked,
         plan,
