@@ -5,7 +5,9 @@
 //! rests on gpg's status lines (doc/DETAILS of GnuPG), never on its exit code alone. The keyring is only read: it may
 //! belong to somebody else (pacman's).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod builder_keys;
+mod packet;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,9 +15,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+pub use builder_keys::BuilderKeys;
+use packet::is_one_signature_packet;
+
 use crate::atomic::{self, FileError};
 use crate::config::{Config, ConfigError};
-use crate::names::Builder;
 use crate::process::{Command, ProcessError};
 
 /// The keyring where none is configured.
@@ -183,27 +187,6 @@ impl Keyring {
     }
 }
 
-/// Whether the bytes are one OpenPGP packet with a signature and nothing else (RFC 9580, section 4.2). gpg itself passes
-/// over what lies behind, and that would be published with it.
-fn is_one_signature_packet(bytes: &[u8]) -> bool {
-    const SIGNATURE: u8 = 2;
-    let number = |bytes: &[u8]| bytes.iter().fold(0, |sum: usize, byte| sum << 8 | usize::from(*byte));
-    let Some((first, rest)) = bytes.split_first() else {
-        return false;
-    };
-    // Header and length of the body; a body of unknown length is no detached signature of gpg's.
-    let (tag, header, length) = match (first >> 6, first & 3, rest) {
-        (0b10, 0, [length, ..]) => ((first >> 2) & 15, 2, usize::from(*length)),
-        (0b10, 1, [a, b, ..]) => ((first >> 2) & 15, 3, number(&[*a, *b])),
-        (0b10, 2, [a, b, c, d, ..]) => ((first >> 2) & 15, 5, number(&[*a, *b, *c, *d])),
-        (0b11, _, [length @ 0..192, ..]) => (first & 63, 2, usize::from(*length)),
-        (0b11, _, [a @ 192..224, b, ..]) => (first & 63, 3, number(&[a - 192, *b]) + 192),
-        (0b11, _, [255, a, b, c, d, ..]) => (first & 63, 6, number(&[*a, *b, *c, *d])),
-        _ => return false,
-    };
-    tag == SIGNATURE && header + length == bytes.len()
-}
-
 /// Whether gpg ended before it said all that it says of a good signature, or that one is not good: killed, a full disk.
 fn is_unjudged(status: &str) -> bool {
     const GOOD: [&str; 4] = ["NEWSIG", "GOODSIG", "VALIDSIG", "TRUST_"];
@@ -266,53 +249,6 @@ fn judge(status: &str) -> Result<Signer, String> {
     }
 }
 
-/// Which keys each builder may sign with: a file of `builder fingerprint…` lines, `#` begins a comment.
-#[derive(Debug, Clone, Default)]
-pub struct BuilderKeys {
-    keys: BTreeMap<Builder, BTreeSet<Fingerprint>>,
-}
-
-impl BuilderKeys {
-    /// Reads the configured file (`builder_keys`); without one nobody is listed.
-    ///
-    /// # Errors
-    /// The file cannot be read or has a line that is wrong: a slip must not let everybody in.
-    pub fn read(path: &Path) -> Result<Self, SignatureError> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) => return Err(FileError::at("read", path)(error).into()),
-        };
-        let mut keys: BTreeMap<Builder, BTreeSet<Fingerprint>> = BTreeMap::new();
-        for (index, line) in text.lines().enumerate() {
-            let wrong = |reason: String| SignatureError::BuilderKeys {
-                path: path.to_owned(),
-                line: index + 1,
-                reason,
-            };
-            let line = line.split_once('#').map_or(line, |(before, _)| before);
-            let mut words = line.split_ascii_whitespace();
-            let Some(builder) = words.next() else {
-                continue;
-            };
-            let builder = builder.parse().map_err(|error| wrong(format!("{error}")))?;
-            let fingerprints = words
-                .map(str::parse)
-                .collect::<Result<BTreeSet<_>, _>>()
-                .map_err(wrong)?;
-            keys.entry(builder).or_default().extend(fingerprints);
-        }
-        Ok(Self { keys })
-    }
-
-    /// Whether this builder may sign with this key; one that is not listed may with any.
-    #[must_use]
-    pub fn allow(&self, builder: &Builder, signer: &Signer) -> bool {
-        self.keys
-            .get(builder)
-            .is_none_or(|keys| keys.contains(&signer.key) || keys.contains(&signer.primary))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,33 +265,6 @@ mod tests {
         for trust in ["TRUST_FULLY 0 pgp", "TRUST_ULTIMATE 0 pgp"] {
             let signer = judge(&status(&["NEWSIG", "GOODSIG X me", &valid, trust])).unwrap();
             assert_eq!(signer.primary.to_string(), KEY);
-        }
-    }
-
-    #[test]
-    fn a_signature_is_one_packet_and_nothing_else() {
-        for good in [
-            &[0x88, 1, 7][..],
-            &[0x89, 0, 1, 7],
-            &[0x8a, 0, 0, 0, 1, 7],
-            &[0xc2, 1, 7],
-            &[0xc2, 255, 0, 0, 0, 1, 7],
-        ] {
-            assert!(is_one_signature_packet(good), "{good:?}");
-            assert!(!is_one_signature_packet(&[good, good].concat()), "{good:?} twice");
-            assert!(!is_one_signature_packet(&good[..good.len() - 1]), "{good:?} cut off");
-        }
-        let long = [&[0xc2, 193, 0][..], &[7; 448]].concat();
-        assert!(is_one_signature_packet(&long));
-        // Nothing, a key, a body of unknown length, a partial one, text.
-        for bad in [
-            &b""[..],
-            &[0x98, 1, 7],
-            &[0x8b, 7],
-            &[0xc2, 224, 7],
-            b"-----BEGIN PGP SIGNATURE-----",
-        ] {
-            assert!(!is_one_signature_packet(bad), "{bad:?}");
         }
     }
 
@@ -393,27 +302,5 @@ mod tests {
         ] {
             assert!(judge(&status(lines)).is_err(), "{lines:?}");
         }
-    }
-
-    #[test]
-    fn listed_builders_are_bound_to_their_keys_and_a_slip_is_an_error() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("builder-keys");
-        atomic::write(
-            &path,
-            format!("# ours\nb1 {} # laptop\n", KEY.to_lowercase()).as_bytes(),
-        )
-        .unwrap();
-        let keys = BuilderKeys::read(&path).unwrap();
-        let signer = |text: &str| Signer {
-            key: text.parse().unwrap(),
-            primary: text.parse().unwrap(),
-        };
-        let other = "F".repeat(40);
-        let b1 = "b1".parse().unwrap();
-        assert!(keys.allow(&b1, &signer(KEY)) && !keys.allow(&b1, &signer(&other)));
-        assert!(keys.allow(&"b2".parse().unwrap(), &signer(&other)));
-        atomic::write(&path, b"b1 nonsense\n").unwrap();
-        assert!(BuilderKeys::read(&path).unwrap_err().to_string().contains("line 1"));
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Lock order: build-list, package-database, sanity-check (shared).
 
+mod attempt;
 mod claim;
 mod cli;
 mod destination;

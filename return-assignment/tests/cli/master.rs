@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use common::build_list::Order;
@@ -19,7 +20,7 @@ use testkit::need;
 use testkit::package::PackageSpec;
 use testkit::tool::{Ended, Tool};
 
-/// A master with one packaging repository: `a` makes `a` and `a-docs`, `solo` makes `solo`.
+/// A master with one packaging repository: `a` makes `a` and `a-docs`, all others one package of their own name.
 pub(crate) struct Master {
     pub(crate) directory: TempDir,
     pub(crate) keyring: GpgHome,
@@ -174,7 +175,7 @@ fn packaging(path: &Path) -> String {
         }
         text
     };
-    let crowd: Vec<String> = (0..8).map(|number| format!("p{number}")).collect();
+    let crowd: Vec<String> = (0..CROWD).map(|number| format!("p{number}")).collect();
     let mut all = vec![("a", info("a", &[("a", "x86_64"), ("a-docs", "any")]))];
     for name in crowd.iter().map(String::as_str).chain(["solo", "lisp"]) {
         all.push((name, info(name, &[(name, "x86_64")])));
@@ -183,8 +184,10 @@ fn packaging(path: &Path) -> String {
         let repository = if base == "lisp" { "multilib" } else { "core" };
         let directory = path.join(base).join(format!("repos/{repository}-x86_64"));
         fs::create_dir_all(&directory).unwrap();
-        put(&directory.join(".SRCINFO"), text.as_bytes());
-        put(&directory.join("PKGBUILD"), b"false\n");
+        for (file, content) in [(".SRCINFO", text.as_str()), ("PKGBUILD", "false\n")] {
+            let mut file = fs::File::create_new(directory.join(file)).unwrap();
+            file.write_all(content.as_bytes()).unwrap();
+        }
     }
     commit(path)
 }
@@ -216,6 +219,9 @@ pub(crate) fn tar(files: &[PathBuf]) -> Vec<u8> {
     }
     builder.into_inner().unwrap()
 }
+
+/// So many packages are called `p0`, `p1` and so on.
+pub(crate) const CROWD: usize = 100;
 
 /// What `a` makes.
 pub(crate) const STAGED: [&str; 2] = ["a-1-1.0-x86_64.pkg.tar.zst", "a-docs-1-1.0-any.pkg.tar.zst"];

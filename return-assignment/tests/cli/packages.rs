@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::master::{Master, STAGED, commit, put, tar};
+use crate::master::{CROWD, Master, STAGED, commit, put, tar};
 use common::build_list::Order;
 use common::journal::Event;
 use common::lock::Patience;
@@ -109,9 +109,9 @@ fn a_package_of_multilib_goes_where_the_customization_keeps_it() {
 }
 
 #[test]
-fn many_builders_return_at_once_and_all_is_published() {
+fn a_hundred_builders_return_at_once_and_all_is_published() {
     let Some(master) = Master::new() else { return };
-    let names: Vec<String> = (0..8).map(|number| format!("p{number}")).collect();
+    let names: Vec<String> = (0..CROWD).map(|number| format!("p{number}")).collect();
     let returns: Vec<_> = names
         .iter()
         .map(|name| {
@@ -120,7 +120,7 @@ fn many_builders_return_at_once_and_all_is_published() {
             let upload = tar(&master.signed(&[PackageSpec::new(name, "1-1.0")], &master.keyring));
             let tool = master
                 .tool(&builder, &order, "0")
-                .env("PORTSMITH_LOCK_WAIT_SECONDS", "60");
+                .env("PORTSMITH_LOCK_WAIT_SECONDS", "300");
             tool.stdin(upload)
         })
         .collect();
@@ -129,9 +129,9 @@ fn many_builders_return_at_once_and_all_is_published() {
             scope.spawn(move || tool.run().expect(0));
         }
     });
-    assert_eq!(master.published("staging").len(), 8);
+    assert_eq!(master.published("staging").len(), CROWD);
     assert_eq!(master.list(), "");
-    assert_eq!(master.work_dir.states().with(State::Done).unwrap().len(), 8);
+    assert_eq!(master.work_dir.states().with(State::Done).unwrap().len(), CROWD);
 }
 
 #[test]
