@@ -4,7 +4,10 @@
 //! Reading never runs a program and never reaches the network.
 
 mod fetch;
+mod history;
 mod work_tree;
+
+pub use history::Change;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

@@ -13,6 +13,7 @@ mod mangle;
 mod packages;
 mod packaging;
 mod patches;
+mod rebuilds;
 mod sub_release;
 mod view;
 

@@ -20,34 +20,56 @@ use crate::decision::world::Links;
 /// How many threads read lists of sonames.
 const READERS: usize = 4;
 
-/// The metadata of orders on the build list, as far as it is at hand.
-pub(crate) fn pending(
-    config: &Config,
-    work_dir: &WorkDir,
-    messages: &Messages,
-) -> anyhow::Result<BTreeMap<Order, SrcInfo>> {
-    let (list, _) = BuildList::read(&work_dir.build_list())?;
-    if list.orders().next().is_none() {
-        return Ok(BTreeMap::new());
-    }
-    let metadata = match Metadata::open(config, work_dir) {
-        Ok(metadata) => metadata,
-        // Without packaging repositories the list is somebody else's.
-        Err(error) => {
+/// What git says of orders. Without packaging repositories the build list is somebody else's, and nothing is said.
+pub(crate) struct Sources<'m> {
+    metadata: Option<Metadata>,
+    list: BuildList,
+    messages: &'m Messages,
+}
+
+impl<'m> Sources<'m> {
+    /// The configured ones.
+    pub(crate) fn open(config: &Config, work_dir: &WorkDir, messages: &'m Messages) -> anyhow::Result<Self> {
+        let (list, _) = BuildList::read(&work_dir.build_list())?;
+        let metadata = Metadata::open(config, work_dir).inspect_err(|error| {
             messages.detail(format_args!(
                 "pending orders are known by what is published of them: {error}"
             ));
-            return Ok(BTreeMap::new());
-        }
-    };
-    let at_hand = |order: &Order| match metadata.cached(order) {
-        Ok(info) => info.map(|info| (order.clone(), info)),
-        Err(error) => {
-            messages.detail(format_args!("{}: {error}", order.pkgbase));
-            None
-        }
-    };
-    Ok(list.orders().filter_map(at_hand).collect())
+        });
+        Ok(Self {
+            metadata: metadata.ok(),
+            list,
+            messages,
+        })
+    }
+
+    /// The metadata of orders on the build list, as far as it is at hand.
+    pub(crate) fn infos(&self) -> BTreeMap<Order, SrcInfo> {
+        let Some(metadata) = &self.metadata else {
+            return BTreeMap::new();
+        };
+        let at_hand = |order: &Order| match metadata.cached(order) {
+            Ok(info) => info.map(|info| (order.clone(), info)),
+            Err(error) => {
+                self.messages.detail(format_args!("{}: {error}", order.pkgbase));
+                None
+            }
+        };
+        self.list.orders().filter_map(at_hand).collect()
+    }
+
+    /// Which orders, of these and of those on the build list, were released together.
+    pub(crate) fn rebuilds(&self, mut orders: BTreeSet<Order>) -> BTreeMap<Order, String> {
+        let Some(metadata) = &self.metadata else {
+            return BTreeMap::new();
+        };
+        orders.extend(self.list.orders().cloned());
+        metadata.sources().rebuilds(&orders).unwrap_or_else(|error| {
+            self.messages
+                .error(format_args!("warning: rebuilds are not kept together: {error}"));
+            BTreeMap::new()
+        })
+    }
 }
 
 /// Adds the sonames of packages that are not among them yet. One that cannot be read is said, and not linked as far as is

@@ -1,7 +1,9 @@
 //! Reading the [`Situation`]: repositories, states, lists, ages.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
+use common::atomic::Stamp;
 use common::build_list::{BuildList, Order};
 use common::config::ConfigError;
 use common::names::PkgBase;
@@ -17,12 +19,17 @@ use crate::decision::world::Links;
 use crate::neighbours::Neighbour;
 use crate::situation::Situation;
 
+/// What databases looked like.
+type Stamps = Vec<(PathBuf, Stamp)>;
+
 /// What was read without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
     pub(crate) bugs: Option<Bugs>,
     pub(crate) infos: BTreeMap<Order, SrcInfo>,
     pub(crate) links: Links,
+    /// The packages of all repositories, and what their databases looked like.
+    pub(crate) contents: Option<(Stamps, Contents)>,
     /// The orders of one rebuild have the same word.
     pub(crate) rebuilds: BTreeMap<Order, String>,
 }
@@ -35,28 +42,30 @@ impl Master<'_> {
             return Ok(ahead);
         }
         ahead.bugs = Some(self.bugs()?);
-        ahead.infos = ahead::pending(self.config, &self.work_dir, self.messages)?;
-        self.add_links(&mut ahead.links, &self.contents()?);
+        let published = self.published_orders()?.into_keys().collect();
+        let sources = ahead::Sources::open(self.config, &self.work_dir, self.messages)?;
+        ahead.infos = sources.infos();
+        ahead.rebuilds = sources.rebuilds(published);
+        let stamps = self.stamps();
+        let contents = self.contents()?;
+        self.add_links(&mut ahead.links, &contents);
+        ahead.contents = stamps.map(|stamps| (stamps, contents));
         Ok(ahead)
     }
 
     /// Reads everything else, and what has come since.
-    pub(crate) fn situation(&self, ahead: &Ahead) -> anyhow::Result<Situation> {
-        let states = self.work_dir.states();
-        let mut orders = BTreeMap::new();
-        for state in [State::Done, State::Testing, State::Tested] {
-            for order in states.with(state)? {
-                let files = states.read(&order, state)?.unwrap_or_default();
-                orders.insert(order, (state, files));
-            }
-        }
-        let deletions = self.deletions()?;
+    pub(crate) fn situation(&self, ahead: Ahead) -> anyhow::Result<Situation> {
+        let stamps = self.stamps();
+        let contents = match ahead.contents {
+            Some((then, contents)) if Some(&then) == stamps.as_ref() => contents,
+            _ => self.contents()?,
+        };
         let mut situation = Situation {
-            contents: self.contents()?,
-            links: ahead.links.clone(),
-            rebuilds: ahead.rebuilds.clone(),
-            orders,
-            deletions,
+            contents,
+            links: ahead.links,
+            rebuilds: ahead.rebuilds,
+            orders: self.published_orders()?,
+            deletions: self.deletions()?,
             ..Situation::default()
         };
         if situation.orders.is_empty() && situation.deletions.is_empty() {
@@ -76,6 +85,28 @@ impl Master<'_> {
         self.add_ages(&mut situation, &ages)?;
         self.add_pending(&mut situation, &ages, &ahead.infos)?;
         Ok(situation)
+    }
+
+    /// The orders whose packages are in staging and testing, with their files.
+    fn published_orders(&self) -> anyhow::Result<BTreeMap<Order, (State, Vec<String>)>> {
+        let states = self.work_dir.states();
+        let mut orders = BTreeMap::new();
+        for state in [State::Done, State::Testing, State::Tested] {
+            for order in states.with(state)? {
+                let files = states.read(&order, state)?.unwrap_or_default();
+                orders.insert(order, (state, files));
+            }
+        }
+        Ok(orders)
+    }
+
+    /// What the databases that are there look like from outside; `None` when one of them changed a moment ago.
+    fn stamps(&self) -> Option<Stamps> {
+        let all = self.repositories.classes().all();
+        all.map(|(name, _)| self.repositories.path(name).join(format!("{name}.db.tar.gz")))
+            .filter(|path| path.exists())
+            .map(|path| Stamp::of(&path).map(|stamp| (path, stamp)))
+            .collect()
     }
 
     fn has_something_to_decide(&self) -> anyhow::Result<bool> {

@@ -189,11 +189,11 @@ impl Master<'_> {
             found.extend(self.check_files()?);
             return check::report(&found, stdout);
         }
-        let ahead = self.look_ahead()?;
+        let mut ahead = self.look_ahead()?;
         if cli.no_action || cli.explain.is_some() {
-            return self.show(cli, &ahead, stdout);
+            return self.show(cli, ahead, stdout);
         }
-        locked(&mut || self.update(cli, &ahead, stdout))
+        locked(&mut || self.update(cli, std::mem::take(&mut ahead), stdout))
     }
 
     /// The bug list, if anything waits for it.
@@ -210,7 +210,7 @@ impl Master<'_> {
     }
 
     /// `-n` and `--explain`: reads without a lock, since every file is whole at any time.
-    fn show(&self, cli: &Cli, ahead: &Ahead, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
+    fn show(&self, cli: &Cli, ahead: Ahead, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
         let situation = self.situation(ahead)?;
         let request = match self.request(cli) {
             Err(RequestError::BadInput(reason)) => return Ok(Outcome::BadInput(reason)),
@@ -232,7 +232,7 @@ impl Master<'_> {
     }
 
     /// The real run, with the locks held.
-    fn update(&self, cli: &Cli, ahead: &Ahead, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
+    fn update(&self, cli: &Cli, ahead: Ahead, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
         let patience = Patience::Bounded(Duration::from_secs(self.config.number("lock_wait_seconds", 10)?));
         if let Some(outcome) = self.complete(patience)? {
             return Ok(outcome);

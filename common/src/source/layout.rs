@@ -121,6 +121,21 @@ impl Layout {
         Ok(places)
     }
 
+    /// The package that a path belongs to.
+    pub(super) fn owner(&self, path: &str) -> Option<(Repository, PkgBase)> {
+        let mut parts = path.split('/');
+        let (first, second, third) = (parts.next()?, parts.next(), parts.next());
+        let without_arch = |name: &str| name.rsplit_once('-')?.0.parse().ok();
+        match self {
+            Self::SvnToGit if second == Some("repos") => Some((without_arch(third?)?, first.parse().ok()?)),
+            Self::SvnToGit => None,
+            Self::Tree => Some((first.parse().ok()?, second?.parse().ok()?)),
+            Self::Flat(repository) => Some((repository.clone(), first.parse().ok()?)),
+            Self::Package(repository, pkgbase) => Some((repository.clone(), pkgbase.clone())),
+            Self::State(_) => Some((without_arch(first)?, second?.parse().ok()?)),
+        }
+    }
+
     /// What an order is built from: its directory, in the layout `state` its file.
     pub(super) fn find(
         &self,
