@@ -1,6 +1,7 @@
 //! The command line. Types and help only: nothing here touches a file, the environment or the clock.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,6 +9,8 @@ use common::build_command::BuildArgs;
 use common::cli::CommonArgs;
 use common::names::{Arch, Repository};
 use serde::{Deserialize, Serialize};
+
+use crate::proxy::Mirror;
 
 /// Build one package in a throw-away virtual machine, without root.
 #[derive(Debug, Parser)]
@@ -76,6 +79,14 @@ pub(crate) enum Action {
     Stop(IdArgs),
     /// Remove what killed builds left behind
     Clean(CleanArgs),
+    /// Serve packages from a cache in front of the mirrors
+    #[command(
+        long_about = "Serve packages from a cache in front of the mirrors, for this machine, its guests and chroots.\n\n\
+                      Prints its address and serves until it is ended. In pacman.conf: \
+                      Server = http://127.0.0.1:8118/$repo/os/$arch\n\n\
+                      Example: arch-vm proxy --mirror 'https://mirror.example/$repo/os/$arch'"
+    )]
+    Proxy(ProxyArgs),
     /// The other end of a guest's network, on standard input and output
     #[command(hide = true)]
     Relay,
@@ -223,4 +234,24 @@ pub(crate) struct CleanArgs {
     /// Remove kept machines and all base images, too
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+/// Options of `proxy`.
+#[derive(Debug, Args)]
+pub(crate) struct ProxyArgs {
+    /// Listen there (key proxy_listen)
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Ask this mirror, the first one first (key proxy_mirrors, else pacman's mirrorlist)
+    #[arg(long = "mirror", value_name = "URL")]
+    pub(crate) mirrors: Vec<Mirror>,
+    /// Keep packages below this directory (key proxy_cache_dir)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Answer one request of a web server, as CGI
+    #[arg(long, conflicts_with = "listen")]
+    pub(crate) cgi: bool,
+    /// Remove what is old or too much, and end
+    #[arg(long, conflicts_with_all = ["listen", "cgi"])]
+    pub(crate) clean: bool,
 }

@@ -70,8 +70,8 @@ impl Call<'_> {
                 let extent = if args.all { Extent::Everything } else { Extent::Remains };
                 machines::clean(&self.place, extent, self.interrupt)?;
             }
-            // It was answered before there was a configuration.
-            Action::Relay => {}
+            // They were answered before there was a machine to look after.
+            Action::Relay | Action::Proxy(_) => {}
         }
         Ok(Outcome::Built)
     }

@@ -3,7 +3,7 @@
 //! A base image (`base`, `install`) is made by archbuild and never changes. A build gets a machine over it (`machine`,
 //! `session`): an overlay, qemu, one ssh connection. It goes on from a snapshot of the booted guest (`snapshot`), which
 //! is told the time and given entropy first. The host decides what the guest reaches (`hardware`, `relay`), how much it
-//! may use (`watch`), and what comes out of it (`delivery`).
+//! may use (`watch`), and what comes out of it (`delivery`). `proxy` is a cache in front of the mirrors, for all of them.
 
 mod acceleration;
 mod base;
@@ -21,6 +21,7 @@ mod machine;
 mod machines;
 mod partition;
 mod place;
+mod proxy;
 mod qmp;
 mod relay;
 mod running;
@@ -115,6 +116,16 @@ fn run(cli: &Cli, environment: &Environment, interrupt: &Interrupt, stdout: &mut
     let messages = Messages::new("arch-vm", &cli.common);
     let directory = std::env::current_dir().context("the working directory cannot be found")?;
     let config = common::cli::load_config(&cli.common, environment, &messages)?;
+    if let Action::Proxy(args) = &cli.action {
+        let caller = proxy::Caller {
+            config: &config,
+            environment,
+            interrupt,
+            messages,
+        };
+        proxy::run(args, caller, stdout)?;
+        return Ok(Outcome::Built);
+    }
     let settings = Settings::new(config, &cli.place, arch_of(&cli.action), environment, &directory)?;
     let call = Call {
         place: place::Place::open(&settings)?,

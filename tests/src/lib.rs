@@ -16,3 +16,4 @@ pub mod relay;
 pub mod s3;
 pub mod sshd;
 pub mod tool;
+pub mod web;
