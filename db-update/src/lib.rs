@@ -40,6 +40,7 @@ use common::lock::{LockError, Patience};
 use common::names::{FileName, NameError};
 use common::repository::{Class, Repositories, RepositoryError, Transition};
 use common::state::State;
+use common::version::PackageFileName;
 use common::work_dir::{Hindrance, Scope, WorkDir, WorkDirError};
 
 use crate::approval::Bugs;
@@ -265,7 +266,14 @@ impl Master<'_> {
         if let Some(number) = number {
             self.repositories.settle(number)?;
         }
-        self.repositories.clean(self.now)?;
+        if self.repositories.clean(self.now)? > 0 {
+            let left = self.repositories.file_names()?;
+            let left = left
+                .iter()
+                .map(PackageFileName::to_file_name)
+                .collect::<Result<_, _>>()?;
+            self.work_dir.soname_lists().keep_only(&left)?;
+        }
         if cli.json {
             report::json(&situation, &plan, stdout)?;
             stdout.flush()?;
