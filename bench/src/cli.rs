@@ -11,6 +11,8 @@ use common::cli::CommonArgs;
 pub(crate) enum Suite {
     /// The build master: get-package-updates, get-assignment, return-assignment.
     Master,
+    /// The published repositories: adding packages, moving them to stable.
+    Repo,
     /// Virtual machines: arch-vm.
     Vm,
     /// The dependency engine and show-dependencies.
@@ -19,13 +21,14 @@ pub(crate) enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub(crate) const ALL: [Self; 3] = [Self::Master, Self::Graph, Self::Vm];
+    pub(crate) const ALL: [Self; 4] = [Self::Master, Self::Graph, Self::Repo, Self::Vm];
 
     /// The first word of its figures, and the directory of its data.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Master => "master",
             Self::Graph => "graph",
+            Self::Repo => "repo",
             Self::Vm => "vm",
         }
     }
@@ -49,6 +52,9 @@ pub struct Cli {
     /// Run a program and print the peak of its memory in KiB
     #[arg(long, hide = true, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true)]
     pub(crate) peak_of: Vec<OsString>,
+    /// Add package files to a repository: a configuration, the repository, the files
+    #[arg(long, hide = true, value_name = "WORD", num_args = 2.., allow_hyphen_values = true)]
+    pub(crate) publish: Vec<OsString>,
     /// What to measure; everything without an argument
     pub(crate) suites: Vec<Suite>,
 }

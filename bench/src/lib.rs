@@ -9,6 +9,8 @@ mod figures;
 mod graph;
 mod master;
 mod measure;
+mod publish;
+mod repo;
 mod vm;
 
 use std::ffi::OsString;
@@ -22,6 +24,7 @@ use common::exit::Failure;
 pub use crate::cli::Cli;
 use crate::cli::Suite;
 use crate::figures::Figures;
+use crate::publish::Publication;
 
 /// Runs the suites.
 pub fn main(args: impl IntoIterator<Item = OsString>, stdout: &mut dyn Write) -> ExitCode {
@@ -44,6 +47,9 @@ fn run(cli: &Cli, messages: &Messages, stdout: &mut dyn Write) -> anyhow::Result
         writeln!(stdout, "{}", measure::peak_of_child(program, arguments)?)?;
         return Ok(());
     }
+    if !cli.publish.is_empty() {
+        return Publication::from_words(&cli.publish)?.run(&common::cli::environment());
+    }
     let suites = if cli.suites.is_empty() {
         &Suite::ALL[..]
     } else {
@@ -58,6 +64,7 @@ fn run(cli: &Cli, messages: &Messages, stdout: &mut dyn Write) -> anyhow::Result
         match suite {
             Suite::Master => master::measure(&directory, rounds, messages, &mut figures)?,
             Suite::Graph => graph::measure(&directory, rounds, messages, &mut figures)?,
+            Suite::Repo => repo::measure(&directory, rounds, messages, &mut figures)?,
             Suite::Vm => vm::measure(&directory, rounds, messages, &mut figures)?,
         }
         missing.extend(figures.missing().map(str::to_owned));

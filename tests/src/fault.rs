@@ -81,6 +81,8 @@ pub struct Experiment<'a> {
     pub again: &'a [i32],
     /// Files outside the state whose opening counts, too.
     pub reads: &'a [PathBuf],
+    /// What holds after a fault, before the next run: `Err` says what does not.
+    pub meanwhile: &'a (dyn Fn(&Path) -> Result<(), String> + Sync),
 }
 
 impl Experiment<'_> {
@@ -174,6 +176,7 @@ impl Experiment<'_> {
         if !is_killed && ended.code != self.again[0] && !self.after_error.contains(&ended.code) {
             return Err(format!("{what}: {ended:?}"));
         }
+        (self.meanwhile)(copy).map_err(|wrong| format!("{what}: {ended:?}: {wrong}"))?;
         let again = (self.equip)(Tool::new(self.program), copy).run();
         if !self.again.contains(&again.code) {
             return Err(format!("{what}: {ended:?}, then {again:?}"));

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::clock::Now;
+use common::config::Config;
 use common::process::Command;
+use common::repository::Repositories;
 use testkit::master::Master;
 use testkit::need;
 use testkit::package::PackageSpec;
@@ -63,6 +65,41 @@ fn two_hundred_callers_at_once_get_two_hundred_orders_out_of_a_thousand() {
     );
     let leases = std::fs::read_dir(master.path("builders")).unwrap().count();
     assert_eq!(leases, CALLERS);
+}
+
+#[test]
+fn a_hundred_returns_into_one_repository_at_once_are_all_published() {
+    const BUILDERS: usize = 100;
+    let names: Vec<String> = (0..BUILDERS).map(|number| format!("p{number}")).collect();
+    let master = Master::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    master.configure("require_signatures=no\nlock_wait_seconds=600\n");
+    let running: Vec<_> = names
+        .iter()
+        .map(|name| {
+            master.ask(name, &[name]).expect(0);
+            let package = upload(&master, &PackageSpec::new(name, "1-1.0").arch("any"));
+            let order = master.order(name);
+            let tool = master.tool("return-assignment", name).args(order.split(' '));
+            tool.args(["0"]).stdin(package)
+        })
+        .map(|tool| tool.into_command().spawn().unwrap())
+        .collect();
+    for child in running {
+        let finished = child.wait().unwrap();
+        let said = String::from_utf8_lossy(&finished.stderr).into_owned();
+        assert_eq!(finished.status.code(), Some(0), "{said}");
+    }
+    let directory = master.state().join("repositories");
+    let text = format!("arch=x86_64\nrepo_dir='{}'\n", directory.display());
+    let repositories = Repositories::open(&Config::from_text(&text).unwrap()).unwrap();
+    let packages = repositories.packages(&"staging".parse().unwrap()).unwrap();
+    let published: BTreeSet<String> = packages.iter().map(|entry| entry.name.to_string()).collect();
+    assert_eq!(published, names.into_iter().collect());
+    assert_eq!(packages.len(), BUILDERS);
+    assert_eq!(
+        (repositories.check().unwrap(), master.read("build-list")),
+        (Vec::new(), String::new())
+    );
 }
 
 #[test]

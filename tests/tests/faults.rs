@@ -51,6 +51,7 @@ struct Trial<'a> {
     after_error: &'a [i32],
     again: &'a [i32],
     equip: &'a (dyn Fn(Tool, &Path) -> Tool + Sync),
+    meanwhile: &'a (dyn Fn(&Path) -> Result<(), String> + Sync),
     master: &'a Master,
 }
 
@@ -62,6 +63,7 @@ impl<'a> Trial<'a> {
             after_error: &[1],
             again: &[0],
             equip,
+            meanwhile: &|_| Ok(()),
             master,
         }
     }
@@ -76,6 +78,7 @@ impl<'a> Trial<'a> {
             after_error: self.after_error,
             again: self.again,
             reads: &[self.master.config()],
+            meanwhile: self.meanwhile,
         }
         .run(faults)
     }
@@ -199,6 +202,137 @@ fn packages_are_published_once_and_completely() {
     let count = trial.run("return-assignment", KILL);
     assert!(count > 40, "{count}");
     let count = trial.run("return-assignment", ERRORS);
+    assert!(count > 40, "{count}");
+}
+
+/// Few repositories, so that few calls are tried.
+const FEW: &str = "require_signatures=no\nstable_package_repositories=core\ntesting_package_repositories=testing\n\
+    staging_package_repositories=staging\nstandalone_package_repositories=build-support\nmax_package_age_testing=1000\n";
+
+/// The repositories of a state.
+fn repositories(state: &Path) -> Repositories {
+    let text = format!("arch=x86_64\nrepo_dir='{}/repositories'\n{FEW}", state.display());
+    Repositories::open(&Config::from_text(&text).unwrap()).unwrap()
+}
+
+/// What readers find in each repository, from what `.current` leads to; an error when it is not whole.
+fn readable(state: &Path) -> Result<BTreeMap<String, Vec<String>>, String> {
+    let repositories = repositories(state);
+    let mut found = BTreeMap::new();
+    for (repository, _) in repositories.classes().all() {
+        let packages = repositories.packages(repository).map_err(|error| error.to_string())?;
+        let names: Vec<String> = packages.iter().map(|entry| entry.file_name.to_string()).collect();
+        let place = repositories.path(repository);
+        let of = |kind: &str| named(&place.join(format!("{repository}.{kind}")));
+        if of("db") != of("files") || of("db").len() != names.len() {
+            return Err(format!("the databases of {repository} are two generations"));
+        }
+        if let Some(absent) = names.iter().find(|name| !place.join(name).is_file()) {
+            return Err(format!("{absent} of {repository} is absent"));
+        }
+        found.insert(repository.to_string(), names);
+    }
+    Ok(found)
+}
+
+/// The entries of a database.
+fn named(database: &Path) -> Vec<String> {
+    let Ok(content) = std::fs::read(database) else {
+        return Vec::new();
+    };
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(&content[..]));
+    let entries = archive
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().unwrap().into_owned());
+    let mut names: Vec<String> = entries
+        .filter(|path| path.ends_with("desc"))
+        .map(|path| path.display().to_string())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Work directory and what is published.
+fn settled(state: &Path) -> BTreeMap<String, String> {
+    let mut found = work(state);
+    let published = readable(state).unwrap_or_else(|wrong| BTreeMap::from([(wrong, Vec::new())]));
+    found.extend(published.into_iter().map(|(name, files)| (name, files.join("\n"))));
+    let begun = files(&state.join("repositories/.transactions"));
+    let begun: Vec<String> = begun.into_keys().filter(|name| name.ends_with(".begun")).collect();
+    found.insert("not completed".to_owned(), begun.join("\n"));
+    found
+}
+
+/// A package that was returned and is in testing, approved; one beside it in stable.
+fn approved() -> Master {
+    let master = Master::new(&["a", "b"]);
+    master.configure(FEW);
+    for name in ["b", "a"] {
+        master.ask("s1", &[name]).expect(0);
+        let package = PackageSpec::new(name, "1-1.0")
+            .arch("any")
+            .write(master.root())
+            .unwrap();
+        master.give_back("s1", name, "0", tar(&[package])).expect(0);
+        master.tool("db-update", "-").run().expect(0);
+        let state = |state| master.path(&master.fact(name, state));
+        std::fs::rename(state("testing"), state("tested")).unwrap();
+        if name == "b" {
+            master.tool("db-update", "-").run().expect(0);
+        }
+    }
+    master
+}
+
+/// Readers see what was before or what comes after, and a package that moves is always somewhere.
+fn before_or_after(state: &Path) -> Result<(), String> {
+    let found = readable(state)?;
+    let has = |repository: &str, name: &str| found[repository].iter().any(|file| file.starts_with(name));
+    let is_somewhere = has("core", "a-") || has("testing", "a-");
+    if !is_somewhere || !has("core", "b-") {
+        return Err(format!("a package is nowhere: {found:?}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_promotion_is_done_once_and_readers_find_every_package_meanwhile() {
+    if !need::programs(&["strace"]) {
+        return;
+    }
+    let master = approved();
+    let equip = |tool: Tool, state: &Path| master.equip(tool, state, "-");
+    let trial = Trial {
+        program: "db-update",
+        view: settled,
+        after_error: &[74],
+        meanwhile: &before_or_after,
+        ..Trial::of(&master, &equip)
+    };
+    let count = trial.run("db-update, a promotion", &[Fault::Kill, Fault::NoSpace, Fault::Io]);
+    assert!(count > 40, "{count}");
+}
+
+#[test]
+fn a_rollback_is_done_once_and_readers_find_every_package_meanwhile() {
+    if !need::programs(&["strace"]) {
+        return;
+    }
+    let master = approved();
+    master.tool("db-update", "-").run().expect(0);
+    let records = repositories(&master.state()).transactions().unwrap();
+    let promotion = records.last().unwrap().number.to_string();
+    // With a number it is the same however far the first run came.
+    let equip = |tool: Tool, state: &Path| master.equip(tool, state, "-").args(["--rollback", &promotion]);
+    let trial = Trial {
+        program: "db-update",
+        view: settled,
+        after_error: &[74],
+        meanwhile: &before_or_after,
+        ..Trial::of(&master, &equip)
+    };
+    let count = trial.run("db-update, a rollback", &[Fault::Kill, Fault::NoSpace, Fault::Io]);
     assert!(count > 40, "{count}");
 }
 

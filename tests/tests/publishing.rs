@@ -1,231 +1,394 @@
-//! What is published goes out: with real rsync to a mirror, and with real curl to a real S3 server, packages first and
-//! databases last; a failure is said and made up for; real pacman reads what came out.
+//! What readers see while repositories change: on the master, over HTTP, and beside repo-add.
 
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use common::archive::{self, Limits};
+use common::clock::Now;
 use common::config::Config;
 use common::lock::Patience;
 use common::names::Repository;
 use common::package::PackageFile;
-use common::process::Command;
-use common::repository::{NewPackage, Repositories};
+use common::process::{Child, Command, Signal};
+use common::repository::{Commit, NewPackage, Repositories, RepositoryError};
+use testkit::gpg::GpgHome;
 use testkit::need;
 use testkit::package::PackageSpec;
-use testkit::s3::S3Server;
 use testkit::tool::{Ended, Tool};
+use testkit::web::Web;
 
-/// A master with repositories and a way out of them.
+const LIMITS: Limits = Limits {
+    expanded: 1 << 30,
+    members: 100_000,
+    path: 4096,
+};
+const PATIENT: Patience = Patience::Bounded(Duration::from_secs(60));
+
+/// Repositories with packages that are published and moved.
 struct House {
     directory: tempfile::TempDir,
     repositories: Repositories,
 }
 
 impl House {
-    /// `publish` is the command's name in `scripts/` with its arguments; MIRROR is an empty directory.
-    fn new(publish: &str) -> Self {
+    fn new(extra: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let root = directory.path();
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts");
         let text = format!(
-            "arch=x86_64\nwork_dir='{0}/work'\nrepo_dir='{0}/repos'\nrequire_signatures=no\ngrace_seconds=0\n\
-             publish_command='{1}/{publish}'\n",
-            root.display(),
-            scripts.canonicalize().unwrap().display(),
+            "arch=x86_64\nrepo_dir='{}/repos'\nstable_package_repositories=core\nstaging_package_repositories=staging\n\
+             testing_package_repositories=testing\n{extra}",
+            directory.path().display()
         );
-        let text = text.replace("MIRROR", &root.join("mirror").display().to_string());
-        put(&root.join("portsmith.conf"), &text);
-        for name in ["work", "new", "mirror"] {
-            fs::create_dir(root.join(name)).unwrap();
-        }
+        let repositories = Repositories::open(&Config::from_text(&text).unwrap()).unwrap();
+        fs::create_dir(directory.path().join("new")).unwrap();
         Self {
-            repositories: Repositories::open(&Config::from_text(&text).unwrap()).unwrap(),
             directory,
+            repositories,
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+    fn publish(&self, to: &str, name: &str, version: &str, key: Option<&GpgHome>) -> Result<Commit, RepositoryError> {
+        self.add(to, self.package(name, version, key), PATIENT)
     }
 
-    /// Puts a package into core, without telling anybody.
-    fn add(&self, name: &str, version: &str) {
-        let path = PackageSpec::new(name, version).write(&self.path("new")).unwrap();
-        let file = PackageFile::read(&path).unwrap();
+    fn add(&self, to: &str, package: NewPackage, patience: Patience) -> Result<Commit, RepositoryError> {
         let mut transaction = self.repositories.transaction();
-        transaction.add(&core(), NewPackage { file, signature: None });
-        let now = common::clock::Now::read().unix;
-        transaction.commit(now, Patience::Never).unwrap();
+        transaction.add(&to.parse().unwrap(), package);
+        transaction.commit(Now::read().unix, patience)
     }
 
-    fn update(&self) -> Ended {
-        self.update_with("PATH", &std::env::var("PATH").unwrap())
+    fn package(&self, name: &str, version: &str, key: Option<&GpgHome>) -> NewPackage {
+        let place = self.directory.path().join("new");
+        let path = PackageSpec::new(name, version).write(&place).unwrap();
+        let signature = key.map(|key| key.sign(&path).unwrap());
+        let file = PackageFile::read(&path).unwrap();
+        NewPackage { file, signature }
     }
 
-    fn update_with(&self, variable: &str, value: &str) -> Ended {
-        let tool = Tool::new("db-update").args([Path::new("--config"), &self.path("portsmith.conf")]);
-        tool.env(variable, value).run().expect(0)
-    }
-
-    /// What a real pacman sees at a server, in a root of its own: names and versions.
-    fn seen_by_pacman(&self, server: &str) -> String {
-        let root = self.path("root");
-        fs::create_dir_all(root.join("cache")).unwrap();
-        let configuration =
-            format!("[options]\nArchitecture=x86_64\nSigLevel=Never\n[core]\nServer={server}/$repo/os/$arch\n");
-        put(&self.path("pacman.conf"), &configuration);
-        let pacman = |words: &[&str]| {
-            let command = Command::new("fakeroot").arg("pacman").args(words);
-            let with = command
-                .arg("--config")
-                .arg(self.path("pacman.conf"))
-                .arg("--root")
-                .arg(&root);
-            let with = with
-                .arg("--dbpath")
-                .arg(&root)
-                .arg("--cachedir")
-                .arg(root.join("cache"));
-            with.args(["--noconfirm", "--noprogressbar"]).run().unwrap().text()
-        };
-        pacman(&["-Syy"]);
-        let list = pacman(&["-Sl", "core"]);
-        for line in list.lines() {
-            pacman(&["-Swdd", line.split(' ').nth(1).unwrap()]);
+    /// Moves packages from testing to core.
+    fn promote(&self, names: &[String]) {
+        let (testing, core): (Repository, Repository) = ("testing".parse().unwrap(), "core".parse().unwrap());
+        let mut transaction = self.repositories.transaction();
+        for name in names {
+            transaction.move_package(&name.parse().unwrap(), &testing, &core);
         }
-        list.replace("core ", "").trim().replace('\n', ", ")
+        transaction.commit(Now::read().unix, PATIENT).unwrap();
+    }
+
+    fn path(&self, repository: &str) -> PathBuf {
+        self.repositories.path(&repository.parse().unwrap())
+    }
+
+    fn names(&self, repository: &str) -> Vec<String> {
+        let packages = self.repositories.packages(&repository.parse().unwrap()).unwrap();
+        packages.iter().map(|entry| entry.name.to_string()).collect()
     }
 }
 
-fn core() -> Repository {
-    "core".parse().unwrap()
-}
-
-fn put(path: &Path, text: &str) {
-    common::atomic::write(path, text.as_bytes()).unwrap();
+/// The package files that a database names.
+fn named(database: &Path) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    let content = fs::read(database).unwrap();
+    archive::walk(
+        flate2::read::GzDecoder::new(&content[..]),
+        &LIMITS,
+        &mut |member, data| {
+            if member.path.ends_with("/desc") {
+                let mut text = String::new();
+                data.read_to_string(&mut text)?;
+                files.insert(text.lines().nth(1).unwrap_or_default().to_owned());
+            }
+            Ok(())
+        },
+    )
+    .unwrap();
+    files
 }
 
 #[test]
-fn rsync_carries_packages_before_databases_and_a_broken_run_is_made_up_for() {
-    if !need::programs(&["rsync", "pacman", "fakeroot"]) {
-        return;
-    }
-    let house = House::new("publish-rsync MIRROR");
-    let mirror = house.path("mirror");
-    let server = format!("file://{}", mirror.display());
-    house.add("a", "1-1");
-    house.add("c++@x", "1:1-1");
-    house.update();
-    assert_eq!(house.seen_by_pacman(&server), "a 1-1, c++@x 1:1-1");
-
-    // The connection breaks after the packages.
-    let bin = house.path("bin");
-    fs::create_dir(&bin).unwrap();
-    let script = "#!/bin/sh\ncase $* in *--files-from=*/last.sorted*) echo broken >&2; exit 30 ;; esac\nexec /usr/bin/rsync \"$@\"\n";
-    put(&bin.join("rsync"), script);
-    fs::set_permissions(bin.join("rsync"), fs::Permissions::from_mode(0o755)).unwrap();
-    house.add("a", "2-1");
-    let broken = house.update_with("PATH", &format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
-    assert!(broken.stderr.contains("wait for the next run"), "{broken:?}");
-    let at_the_mirror = |file: &str| mirror.join("core/os/x86_64").join(file).exists();
-    assert!(at_the_mirror("a-2-1-x86_64.pkg.tar.zst"), "packages go first");
-    assert_eq!(house.seen_by_pacman(&server), "a 1-1, c++@x 1:1-1");
-    house.update();
-    assert_eq!(house.seen_by_pacman(&server), "a 2-1, c++@x 1:1-1");
-    house.update();
-    assert!(
-        !at_the_mirror("a-1-1-x86_64.pkg.tar.zst"),
-        "what is gone here goes there"
-    );
-    let left = fs::read_dir(house.path("repos")).unwrap();
-    let left: Vec<String> = left
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    assert!(
-        !left
-            .iter()
-            .any(|name| name.ends_with("-pending") || name.ends_with("-running")),
-        "{left:?}"
-    );
-
-    // A new mirror gets everything at once, and hard links stay so.
-    fs::remove_dir_all(&mirror).unwrap();
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../scripts/publish-rsync")
-        .canonicalize()
-        .unwrap();
-    Command::new(scripts)
-        .arg("--all")
-        .arg(&mirror)
-        .directory(house.path("repos"))
-        .run()
-        .unwrap();
-    assert_eq!(house.seen_by_pacman(&server), "a 2-1, c++@x 1:1-1");
-    let links =
-        std::os::unix::fs::MetadataExt::nlink(&mirror.join("pool/a-2-1-x86_64.pkg.tar.zst").metadata().unwrap());
-    assert_eq!(links, 2);
+fn during_a_thousand_publications_and_two_hundred_promotions_readers_find_whole_generations() {
+    const PUBLICATIONS: usize = 1000;
+    let house = House::new("kept_generations=100\ngrace_seconds=100000\n");
+    house.publish("core", "p0", "0-1", None).unwrap();
+    let done = AtomicBool::new(false);
+    let (looks, seen) = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let (mut looks, mut seen) = (0, BTreeSet::new());
+            while !done.load(Ordering::Relaxed) {
+                for repository in ["core", "testing"] {
+                    let place = house.path(repository);
+                    let generation = fs::read_link(place.join(".current")).unwrap();
+                    let of = |kind: &str| named(&place.join(&generation).join(format!("{repository}.{kind}.tar.gz")));
+                    let files = of("db");
+                    assert_eq!(files, of("files"), "{generation:?} of {repository}");
+                    for file in &files {
+                        assert!(place.join(file).exists(), "{file} of {repository}");
+                    }
+                    looks += 1;
+                    seen.insert((repository, generation));
+                }
+            }
+            (looks, seen.len())
+        });
+        let mut waiting = Vec::new();
+        for number in 0..PUBLICATIONS {
+            let name = format!("p{}", number % 60);
+            house
+                .publish("testing", &name, &format!("{}-1", number + 1), None)
+                .unwrap();
+            waiting.push(name);
+            if waiting.len() == 5 {
+                house.promote(&std::mem::take(&mut waiting));
+            }
+            if number % 100 == 0 {
+                house.repositories.clean(Now::read().unix).unwrap();
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        reader.join().unwrap()
+    });
+    assert!(looks > 100 && seen > 50, "{looks} looks, {seen} generations");
+    assert_eq!((house.names("core").len(), house.names("testing").len()), (60, 0));
 }
 
-#[test]
-fn object_storage_gets_what_pacman_reads_and_nothing_is_lost_while_it_is_away() {
-    if !need::programs(&["curl", "pacman", "fakeroot"]) {
-        return;
+/// A reader with real pacman, over HTTP, that insists on signatures.
+struct Reader {
+    root: PathBuf,
+    conf: PathBuf,
+}
+
+impl Reader {
+    fn new(house: &House, web: &Web, key: &GpgHome) -> Self {
+        let root = house.directory.path().join("root");
+        fs::create_dir_all(root.join("db")).unwrap();
+        let conf = house.directory.path().join("pacman.conf");
+        let sections: String = ["core", "testing"]
+            .map(|name| format!("[{name}]\nServer = {}/$repo/os/$arch\n", web.url()))
+            .concat();
+        let keys = key.path().display();
+        let text = format!(
+            "[options]\nArchitecture = x86_64\nSigLevel = Required DatabaseRequired\nGPGDir = {keys}\n{sections}"
+        );
+        common::atomic::write(&conf, text.as_bytes()).unwrap();
+        Self { root, conf }
     }
-    let Some(mut storage) = S3Server::start() else {
-        return;
-    };
-    let credentials = storage.credentials("used.curl");
-    fs::copy(storage.credentials("wrong.curl"), &credentials).unwrap();
-    let house = House::new(&format!("publish-s3 {} {}", credentials.display(), storage.url()));
-    house.add("a", "1-1");
-    house.add("c++@x", "1:1-1");
-    let refused = house.update();
-    assert!(
-        refused.stderr.contains("403") && refused.stderr.contains("wait for the next run"),
-        "{refused:?}"
-    );
 
-    storage.stop();
-    house.add("b", "1-1");
-    assert!(house.update().stderr.contains("wait for the next run"));
-    storage.resume();
-    fs::copy(storage.credentials("good.curl"), &credentials).unwrap();
-    let done = house.update();
-    assert!(!done.stderr.contains("wait"), "{done:?}");
-    storage.open();
-    assert_eq!(house.seen_by_pacman(&storage.url()), "a 1-1, b 1-1, c++@x 1:1-1");
-
-    storage.want_signatures();
-    house.add("a", "2-1");
-    house.update();
-    house.update();
-    storage.open();
-    assert_eq!(house.seen_by_pacman(&storage.url()), "a 2-1, b 1-1, c++@x 1:1-1");
-    let is_there = |file: &str| {
-        let url = format!("{}/core/os/x86_64/{file}", storage.url());
-        Command::new("curl")
-            .args(["-fs", "-o", "/dev/null", &url])
+    fn pacman(&self, arguments: &[&str]) -> Ended {
+        Tool::at(Path::new("fakeroot"))
+            .args(["pacman", "--noconfirm", "--config"])
+            .args([self.conf.as_os_str(), "--root".as_ref(), self.root.as_os_str()])
+            .args(["--dbpath".as_ref(), self.root.join("db").as_os_str()])
+            .args(arguments)
             .run()
-            .is_ok()
-    };
-    assert!(is_there("a-2-1-x86_64.pkg.tar.zst") && !is_there("a-1-1-x86_64.pkg.tar.zst"));
-    assert!(is_there("core.files") && is_there("core.db.tar.gz"));
+    }
 
-    // A new bucket gets everything at once.
-    storage.stop();
-    storage.resume();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../scripts/publish-s3")
-        .canonicalize()
-        .unwrap();
-    let all = Command::new(script)
-        .arg("--all")
-        .arg(storage.credentials("good.curl"))
-        .arg(storage.url());
-    all.directory(house.path("repos")).run().unwrap();
-    storage.open();
-    assert_eq!(house.seen_by_pacman(&storage.url()), "a 2-1, b 1-1, c++@x 1:1-1");
+    /// Where the files lie that the fetched databases name, relative to the server.
+    fn wanted(&self) -> BTreeSet<String> {
+        let of = |name: &str| {
+            let files = named(&self.root.join(format!("db/sync/{name}.db")));
+            files
+                .into_iter()
+                .map(move |file| format!("{name}/os/x86_64/{file}"))
+                .collect::<Vec<_>>()
+        };
+        ["core", "testing"].into_iter().flat_map(of).collect()
+    }
+}
+
+#[test]
+fn over_http_pacman_never_misses_a_file_and_recovers_from_a_split_signature() {
+    if !need::programs(&["pacman", "fakeroot", "gpg"]) {
+        return;
+    }
+    const SYNCS: usize = 25;
+    let key = GpgHome::new("master").unwrap();
+    let house = House::new(&format!(
+        "repo_key={}\ngnupg_home='{}'\n",
+        key.fingerprint(),
+        key.path().display()
+    ));
+    house.publish("core", "p0", "0-1", Some(&key)).unwrap();
+    let Some(web) = Web::serve(&house.directory.path().join("repos")) else {
+        return;
+    };
+    let reader = Reader::new(&house, &web, &key);
+    let done = AtomicBool::new(false);
+    let (mut splits, mut wanted) = (0, BTreeSet::new());
+    std::thread::scope(|scope| {
+        let publisher = scope.spawn(|| {
+            let mut flips = 0;
+            while !done.load(Ordering::Relaxed) {
+                let name = format!("p{}", flips % 7);
+                house
+                    .publish("testing", &name, &format!("{}-1", flips + 1), Some(&key))
+                    .unwrap();
+                house.promote(&[name]);
+                house.repositories.clean(Now::read().unix).unwrap();
+                flips += 2;
+            }
+            flips
+        });
+        let mut was_split = false;
+        for sync in 0..SYNCS {
+            let ended = reader.pacman(&["-Sy"]);
+            let is_split = ended.code != 0;
+            if is_split {
+                assert!(ended.stderr.contains("signature"), "{ended:?}");
+                assert!(!was_split || sync == 0, "twice in a row: {ended:?}");
+                splits += 1;
+            } else {
+                wanted.append(&mut reader.wanted());
+            }
+            was_split = is_split;
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(publisher.join().unwrap() > 10);
+    });
+    reader.pacman(&["-Sy"]).expect(0);
+    // What any of the fetched databases named is there for as long as the grace time lasts.
+    for path in &wanted {
+        assert_eq!(web.status(path), 200, "{path}");
+        assert_eq!(web.status(&format!("{path}.sig")), 200, "{path}.sig");
+    }
+    let log = web.log();
+    let missing: Vec<&str> = log.lines().filter(|line| line.contains("\" 404 ")).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(splits < SYNCS / 2, "{splits} of {SYNCS}");
+}
+
+#[test]
+fn of_two_publications_within_one_second_pacman_sees_the_second() {
+    if !need::programs(&["pacman", "fakeroot", "gpg"]) {
+        return;
+    }
+    let key = GpgHome::new("master").unwrap();
+    let house = House::new(&format!(
+        "repo_key={}\ngnupg_home='{}'\n",
+        key.fingerprint(),
+        key.path().display()
+    ));
+    house.publish("core", "a", "1-1", Some(&key)).unwrap();
+    house.publish("testing", "a", "1-1", Some(&key)).unwrap();
+    let Some(web) = Web::serve(&house.directory.path().join("repos")) else {
+        return;
+    };
+    let reader = Reader::new(&house, &web, &key);
+    for round in 1..4 {
+        house.publish("core", "a", &format!("{round}-2"), Some(&key)).unwrap();
+        reader.pacman(&["-Sy"]).expect(0);
+        // The clock of the databases may be ahead, but never stands still.
+        house.publish("core", "a", &format!("{round}-3"), Some(&key)).unwrap();
+        reader.pacman(&["-Sy"]).expect(0);
+        let listed = reader.pacman(&["-Sl", "core"]).expect(0).stdout;
+        assert_eq!(listed.trim(), format!("core a {round}-3"));
+    }
+}
+
+/// repo-add on our repository, stopped at its N-th change of a directory, or before it does anything.
+struct Stopped(Child);
+
+impl Stopped {
+    fn repo_add(house: &House, package: &Path, at: usize) -> Self {
+        let database = house.path("core").join("core.db.tar.gz");
+        let command = if at == 0 {
+            Command::new("sh")
+                .args(["-c", "kill -STOP $$; exec repo-add -q \"$0\" \"$1\""])
+                .args([&database, package])
+        } else {
+            Command::new("strace")
+                .args(["-f", "-qq", "-o", "/dev/null", "-e"])
+                .arg("inject=rename,renameat,renameat2,link,linkat,symlink,symlinkat:signal=SIGSTOP")
+                .args(["repo-add", "-q"])
+                .args([&database, package])
+        };
+        let stopped = Self(command.timeout(Duration::from_secs(300)).spawn().unwrap());
+        let mut last = stopped.next_stop(None);
+        for _ in 1..at {
+            stopped.0.signal(Signal::SIGCONT);
+            last = stopped.next_stop(last);
+        }
+        stopped
+    }
+
+    /// Waits until another process of its group stops, or all have ended.
+    fn next_stop(&self, last: Option<String>) -> Option<String> {
+        let begun = Instant::now();
+        loop {
+            let stop = stopped_process(self.0.id());
+            if !self.0.is_running() || stop.is_some() && stop != last {
+                return stop;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not stop");
+            std::thread::sleep(Duration::from_millis(5));
+            if stop.is_some() {
+                // The same one again: it makes more than one change.
+                self.0.signal(Signal::SIGCONT);
+            }
+        }
+    }
+
+    /// Lets it go on to its end; false when it had ended by itself.
+    fn go_on(self) -> bool {
+        let was_stopped = self.0.is_running();
+        while self.0.is_running() {
+            self.0.signal(Signal::SIGCONT);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let finished = self.0.wait().unwrap();
+        assert!(finished.status.success(), "{finished:?}");
+        was_stopped
+    }
+}
+
+/// A process of this group that is stopped.
+fn stopped_process(group: u32) -> Option<String> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
+    let group = group.to_string();
+    let mut stopped = stats.filter(|stat| {
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        fields.get(2) == Some(&group.as_str()) && matches!(fields.first(), Some(&("T" | "t")))
+    });
+    stopped.next()?.split(' ').next().map(str::to_owned)
+}
+
+#[test]
+fn repo_add_that_is_stopped_across_a_change_loses_nothing_and_leaves_nothing_dangling() {
+    if !need::programs(&["repo-add", "strace"]) {
+        return;
+    }
+    let mut stops = 0;
+    for at in [0, 1, 3, 5, 7, 9] {
+        let house = House::new("");
+        house.publish("core", "ours", "1-1", None).unwrap();
+        let theirs = PackageSpec::new("theirs", "1-1").write(&house.path("core")).unwrap();
+        let repo_add = Stopped::repo_add(&house, &theirs, at);
+        let is_locked = house.path("core").join("core.db.tar.gz.lck").exists();
+        if is_locked {
+            let error = house.add("core", house.package("later", "1-1", None), Patience::Never);
+            assert!(matches!(error, Err(RepositoryError::Busy { .. })), "at {at}: {error:?}");
+            stops += usize::from(repo_add.go_on());
+            house.publish("core", "later", "1-1", None).unwrap();
+        } else {
+            house.publish("core", "later", "1-1", None).unwrap();
+            stops += usize::from(repo_add.go_on());
+        }
+        // Whatever was last, the next transaction takes everything in.
+        house.publish("core", "last", "1-1", None).unwrap();
+        assert_eq!(house.names("core"), ["last", "later", "ours", "theirs"], "at {at}");
+        for kind in ["db", "files"] {
+            let files = named(&house.path("core").join(format!("core.{kind}")));
+            assert_eq!(files.len(), 4, "at {at}");
+            assert!(
+                files.iter().all(|file| house.path("core").join(file).exists()),
+                "at {at}"
+            );
+        }
+        assert_eq!(house.repositories.check().unwrap(), [], "at {at}");
+    }
+    assert!(stops >= 3, "only {stops} stops");
 }

@@ -1,0 +1,126 @@
+//! The published repositories: one package and a thousand into a repository of 13,900, against repo-add, and a promotion
+//! of 2,000 packages by db-update.
+//!
+//! Both sides add the same package files to the same databases, as processes, in turns. repo-add needs minutes for a
+//! thousand packages and is measured once.
+
+mod data;
+mod place;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use common::cli::Messages;
+
+use crate::figures::{Figures, Series};
+use crate::measure::Program;
+use data::Stock;
+use place::Place;
+
+/// Packages of one big publication.
+const MANY: usize = 1_000;
+/// How often it is done.
+const MANY_TIMES: usize = 3;
+/// Packages that move to stable.
+const PROMOTED: usize = 2_000;
+/// How often they do.
+const PROMOTIONS: usize = 3;
+/// Rounds with repo-add, which takes seconds.
+const MOST_ROUNDS: usize = 5;
+
+/// Measures everything.
+pub(crate) fn measure(
+    directory: &Path,
+    rounds: usize,
+    messages: &Messages,
+    figures: &mut Figures<'_>,
+) -> anyhow::Result<()> {
+    let stock = Stock::read()?;
+    messages.note(format_args!(
+        "making repositories of {} packages below {}",
+        stock.len(),
+        directory.display()
+    ));
+    let repo_add = Program::of_system("repo-add");
+    if repo_add.is_none() {
+        figures.leave_out("repo-add");
+    }
+    let place = Place::make(directory, &stock, None)?;
+    let rounds = rounds.min(MOST_ROUNDS);
+    messages.note("one package at a time");
+    one_by_one(&place, &stock, repo_add.as_ref(), (rounds, ""), figures)?;
+    messages.note(format_args!("{MANY} packages at once"));
+    many_at_once(&place, &stock, repo_add.as_ref(), figures)?;
+    messages.note(format_args!("promoting {PROMOTED} packages"));
+    promotions(&place, &stock, figures)?;
+    if Program::of_system("gpg").is_none() {
+        figures.leave_out("gpg");
+        return Ok(());
+    }
+    messages.note("one package at a time, signed");
+    let key = testkit::gpg::GpgHome::new("bench")?;
+    let signed = Place::make(&directory.join("signed"), &stock, Some(&key))?;
+    one_by_one(&signed, &stock, repo_add.as_ref(), (rounds, "_signed"), figures)
+}
+
+/// One new package in each round.
+fn one_by_one(
+    place: &Place,
+    stock: &Stock,
+    repo_add: Option<&Program>,
+    (rounds, suffix): (usize, &str),
+    figures: &mut Figures<'_>,
+) -> anyhow::Result<()> {
+    let (mut ours, mut theirs) = (Series::default(), Series::default());
+    for round in 0..rounds {
+        let files = place.packages(stock, &format!("one{round}"), 1)?;
+        ours.push(place.publish(&files)?.run()?.time);
+        if let Some(repo_add) = repo_add {
+            theirs.push(place.repo_add(repo_add, &files).run()?.time);
+        }
+    }
+    figures.milliseconds(&format!("add_1_of_13900{suffix}"), ours.median())?;
+    if repo_add.is_some() {
+        figures.milliseconds(&format!("repo_add_1{suffix}"), theirs.median())?;
+        figures.ratio(&format!("add_1_ratio{suffix}"), theirs.median(), ours.median())?;
+    }
+    Ok(())
+}
+
+fn many_at_once(
+    place: &Place,
+    stock: &Stock,
+    repo_add: Option<&Program>,
+    figures: &mut Figures<'_>,
+) -> anyhow::Result<()> {
+    let mut ours = Series::default();
+    let mut first: Vec<PathBuf> = Vec::new();
+    for time in 0..MANY_TIMES {
+        let files = place.packages(stock, &format!("many{time}"), MANY)?;
+        ours.push(place.publish(&files)?.run()?.time);
+        if time == 0 {
+            first = files;
+        }
+    }
+    figures.milliseconds("add_1000", ours.median())?;
+    if let Some(repo_add) = repo_add {
+        let theirs = place.repo_add(repo_add, &first).run()?.time;
+        figures.milliseconds("repo_add_1000", theirs)?;
+        figures.ratio("add_1000_ratio", theirs, ours.median())?;
+    }
+    Ok(())
+}
+
+/// db-update moves newer versions of packages from testing to stable.
+fn promotions(place: &Place, stock: &Stock, figures: &mut Figures<'_>) -> anyhow::Result<()> {
+    let mut ours = Series::default();
+    for time in 0..PROMOTIONS {
+        let files = place.fill_testing(stock, time, PROMOTED)?;
+        place.db_update()?.args(["-n"]).run()?;
+        ours.push(place.db_update()?.run()?.time);
+        let left = place.count("testing")?;
+        ensure!(left == 0, "{left} of {files} packages stayed in testing");
+    }
+    figures.print("promote_2000", ours.median().as_secs_f64(), "s")?;
+    Ok(())
+}
