@@ -315,6 +315,9 @@ impl Master<'_> {
             Err(error) => return Err(error.into()),
         }
         for record in self.repositories.unsettled()? {
+            let events = transitions::events(&record.transitions).into_iter();
+            let entries = events.map(|(event, order, detail)| self.entry(event, order, &detail));
+            self.journal(&entries.collect::<Vec<_>>());
             Transition::apply_all(&record.transitions, &self.work_dir)?;
             self.repositories.settle(record.number)?;
             let number = record.number;

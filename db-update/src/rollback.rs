@@ -1,6 +1,6 @@
 //! `--rollback`: taking the newest transactions back, repositories, states and build list together.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use common::journal::Event;
@@ -30,9 +30,7 @@ impl Master<'_> {
             let repositories: Vec<&str> = record.before.keys().map(Repository::as_str).collect();
             writeln!(stdout, "take back {} of {}", record.number, repositories.join(" "))?;
             for Transition { order, before, .. } in &record.transitions {
-                let standing = before.to_string();
-                let word = standing.split(' ').next().unwrap_or_default();
-                writeln!(stdout, "order \"{order}\" is {word} again")?;
+                writeln!(stdout, "order \"{order}\" is {} again", before.word())?;
             }
         }
         stdout.flush()?;
@@ -76,16 +74,10 @@ impl Master<'_> {
         let numbers: Vec<String> = records.iter().map(|record| record.number.to_string()).collect();
         let detail = format!("transaction {}", numbers.join(" "));
         for Transition { order, after, .. } in transitions {
-            let standing = after.to_string();
-            let word = standing.split(' ').next().unwrap_or_default();
-            self.note(Event::TakenBack, order, &format!("{detail}: {word}"));
+            self.note(Event::TakenBack, order, &format!("{detail}: {}", after.word()));
         }
-        let repositories: BTreeMap<&Repository, ()> = records
-            .iter()
-            .flat_map(|record| record.before.keys())
-            .map(|repository| (repository, ()))
-            .collect();
-        let names: Vec<&str> = repositories.keys().map(|repository| repository.as_str()).collect();
+        let repositories: BTreeSet<&Repository> = records.iter().flat_map(|record| record.before.keys()).collect();
+        let names: Vec<&str> = repositories.into_iter().map(Repository::as_str).collect();
         let (count, names) = (transitions.len(), names.join(" "));
         self.messages
             .note(format_args!("{detail} was taken back: {names}, {count} orders"));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use common::atomic::FileError;
 use common::build_list::Order;
+use common::journal::Event;
 use common::names::PkgBase;
 use common::repository::{Class, Standing, Transition};
 use common::state::{State, States};
@@ -36,6 +37,26 @@ impl Transitions {
         }
         Ok(transitions)
     }
+}
+
+/// What the journal has to say of a transaction that a killed run has begun.
+pub(crate) fn events(transitions: &[Transition]) -> Vec<(Event, &Order, String)> {
+    let enters_testing = |pkgbase: &PkgBase| {
+        let mut of_package = transitions.iter().filter(|other| other.order.pkgbase == *pkgbase);
+        of_package.any(|other| matches!(other.after, Standing::In(State::Testing, _)))
+    };
+    let event = |transition: &Transition| match (&transition.before, &transition.after) {
+        (Standing::In(State::Done, _), Standing::In(State::Testing, _)) => Some((Event::Testing, String::new())),
+        (Standing::In(State::Testing | State::Tested, _), Standing::Finished) => {
+            // It has reached stable, or a newer order has taken its place in testing.
+            (!enters_testing(&transition.order.pkgbase)).then(|| (Event::Stable, String::new()))
+        }
+        // return-assignment says itself what it took.
+        (Standing::Listed, _) | (Standing::In(State::Done, _), Standing::Finished) => None,
+        (_, after) => Some((Event::TakenBack, after.word().to_owned())),
+    };
+    let said = |transition| event(transition).map(|(event, detail)| (event, &transition.order, detail));
+    transitions.iter().filter_map(said).collect()
 }
 
 /// The states as they are.

@@ -256,6 +256,14 @@ fn named(database: &Path) -> Vec<String> {
 /// Work directory and what is published.
 fn settled(state: &Path) -> BTreeMap<String, String> {
     let mut found = work(state);
+    // How many transactions were taken back depends on how far the first run came.
+    let journal = found.entry("journal".to_owned()).or_default();
+    let short = |line: &str| match line.rsplit_once('\t') {
+        Some((start, _)) if line.starts_with("taken-back\t") => format!("{start}\n"),
+        _ => format!("{line}\n"),
+    };
+    let lines: std::collections::BTreeSet<String> = journal.lines().map(short).collect();
+    *journal = lines.into_iter().collect();
     let published = readable(state).unwrap_or_else(|wrong| BTreeMap::from([(wrong, Vec::new())]));
     found.extend(published.into_iter().map(|(name, files)| (name, files.join("\n"))));
     let begun = files(&state.join("repositories/.transactions"));

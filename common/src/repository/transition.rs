@@ -38,6 +38,16 @@ impl Standing {
         }
     }
 
+    /// The first word of the text.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Listed => "listed",
+            Self::In(state, _) => state.as_str(),
+            Self::Finished => "-",
+        }
+    }
+
     const fn state(&self) -> Option<State> {
         match self {
             Self::In(state, _) => Some(*state),
@@ -48,13 +58,10 @@ impl Standing {
 
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())?;
         match self {
-            Self::Listed => f.write_str("listed"),
-            Self::Finished => f.write_str("-"),
-            Self::In(state, files) => {
-                write!(f, "{state}")?;
-                files.iter().try_for_each(|file| write!(f, " {file}"))
-            }
+            Self::In(_, files) => files.iter().try_for_each(|file| write!(f, " {file}")),
+            Self::Listed | Self::Finished => Ok(()),
         }
     }
 }
