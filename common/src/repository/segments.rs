@@ -18,7 +18,7 @@ use std::path::Path;
 
 use crc32fast::Hasher;
 use flate2::write::DeflateEncoder;
-use flate2::{Compression, Decompress, FlushDecompress};
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 
 use super::directory::Kind;
 use crate::atomic::{self, FileError};
@@ -28,6 +28,9 @@ use crate::names::PkgName;
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
 /// The end mark of a tar archive.
 const END_MARK: [u8; 1024] = [0; 1024];
+
+/// Room for more output in bytes.
+const ROOM: usize = 16 << 10;
 
 /// How a database is cut and deflated.
 impl Kind {
@@ -70,11 +73,20 @@ pub(super) struct Segment {
 impl Segment {
     /// Deflates a part of an archive.
     pub(super) fn make(kind: Kind, first: PkgName, plain: &[u8]) -> io::Result<(Self, Vec<u8>)> {
-        let mut encoder = DeflateEncoder::new(Vec::with_capacity(plain.len() / 4), kind.level());
-        encoder.write_all(plain)?;
-        // Ends on a byte boundary without ending the stream.
-        encoder.flush()?;
-        let deflated = std::mem::take(encoder.get_mut());
+        let mut compress = Compress::new(kind.level(), false);
+        let mut deflated = Vec::with_capacity(plain.len() / 2 + ROOM);
+        loop {
+            let taken = usize::try_from(compress.total_in()).map_err(io::Error::other)?;
+            // Ends on a byte boundary without ending the stream. It is complete when room is left: zlib has to be called
+            // again with the same flush until then, which flate2's own encoder does not do.
+            compress
+                .compress_vec(&plain[taken..], &mut deflated, FlushCompress::Sync)
+                .map_err(io::Error::other)?;
+            if compress.total_in() == plain.len() as u64 && deflated.len() < deflated.capacity() {
+                break;
+            }
+            deflated.reserve(ROOM);
+        }
         let segment = Self {
             first,
             length: deflated.len(),
@@ -172,10 +184,17 @@ impl Volume {
     /// The part of the archive that a segment holds.
     pub(super) fn inflated(&self, position: usize) -> io::Result<Vec<u8>> {
         let segment = &self.segments[position];
-        let mut plain = Vec::with_capacity(segment.size);
-        Decompress::new(false)
-            .decompress_vec(self.deflated(position), &mut plain, FlushDecompress::Sync)
-            .map_err(io::Error::other)?;
+        let (mut decompress, mut plain) = (Decompress::new(false), Vec::with_capacity(segment.size));
+        loop {
+            let before = (decompress.total_in(), decompress.total_out());
+            let taken = usize::try_from(before.0).map_err(io::Error::other)?;
+            decompress
+                .decompress_vec(&self.deflated(position)[taken..], &mut plain, FlushDecompress::Sync)
+                .map_err(io::Error::other)?;
+            if before == (decompress.total_in(), decompress.total_out()) {
+                break;
+            }
+        }
         if plain.len() == segment.size && crc32fast::hash(&plain) == segment.crc {
             Ok(plain)
         } else {
@@ -266,6 +285,37 @@ mod tests {
             ["a", "alpha", "b", "beta", "z"].map(position),
             [0, 0, 0, 1, 2].map(Some)
         );
+    }
+
+    #[test]
+    fn segments_of_every_length_come_out_whole() {
+        let mut random = 1_u64;
+        let mut next = || {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            b"abcdefghijklmnop"[usize::try_from(random >> 60).unwrap()]
+        };
+        let plain: Vec<u8> = std::iter::repeat_with(&mut next).take(400_000).collect();
+        // Output that just fills a buffer is where flushing is hard.
+        for length in (1..plain.len()).step_by(1_499).chain(60_000..60_100) {
+            let plain = &plain[..length];
+            let (segment, deflated) = Segment::make(Kind::Files, "a".parse().unwrap(), plain).unwrap();
+            let mut bytes = Vec::new();
+            let index = write(std::iter::once((&segment, &deflated[..])), &mut bytes).unwrap();
+            let mut found = Vec::new();
+            flate2::read::GzDecoder::new(&bytes[..])
+                .read_to_end(&mut found)
+                .unwrap();
+            assert!(
+                found.starts_with(plain) && found.len() == length + END_MARK.len(),
+                "{length}"
+            );
+            assert!(
+                Volume::fit(&index, bytes).unwrap().inflated(0).unwrap() == plain,
+                "{length}"
+            );
+        }
     }
 
     #[test]
