@@ -1,9 +1,11 @@
 //! The dependency engine on a whole distribution, and on twice as much: about what Arch has today.
 //!
 //! In process: resolving, ordering, closures, reading `.SRCINFO` files. As a process: databases to order, and the same
-//! edges as for tsort, which everybody else orders with.
+//! edges as for tsort, which everybody else orders with. And what it costs to know what a PKGBUILD says.
 
 mod data;
+mod evaluation;
+mod pkgbuilds;
 
 use std::hint::black_box;
 use std::path::Path;
@@ -30,6 +32,8 @@ pub(crate) fn measure(
     messages: &Messages,
     figures: &mut Figures<'_>,
 ) -> anyhow::Result<()> {
+    messages.note("evaluating PKGBUILDs, then makepkg, which takes minutes");
+    evaluation::measure(&directory.join("evaluation"), figures)?;
     let Some(source) = data::source() else {
         figures.leave_out("the data that PORTSMITH_TEST_DATA names");
         return Ok(());

@@ -5,7 +5,7 @@
 //! commits.
 
 mod data;
-mod sources;
+pub(crate) mod sources;
 
 use std::collections::BTreeSet;
 use std::path::Path;

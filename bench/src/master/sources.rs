@@ -46,7 +46,7 @@ pub(super) fn lists() -> String {
 }
 
 /// Adds a stream to a bare repository, which is made when it is not there.
-pub(super) fn import(repository: &Path, stream: String) -> anyhow::Result<()> {
+pub(crate) fn import(repository: &Path, stream: String) -> anyhow::Result<()> {
     let git = || Command::new("git").env("GIT_CONFIG_GLOBAL", "/dev/null");
     if !repository.exists() {
         let init = ["init", "--quiet", "--bare", "--initial-branch=master"];
