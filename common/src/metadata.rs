@@ -3,7 +3,8 @@
 //! A committed `.SRCINFO` is taken when nothing is laid over upstream's files and it can be read; else the PKGBUILD is
 //! evaluated in a sandbox (module `sandbox`), several at a time. The result is kept by its content (module `cache`), so
 //! that every run and every tool evaluates a content once. Failures are not kept: the next run tries again. A package
-//! whose metadata cannot be had is an error with its name in [`Infos`], never an absent entry.
+//! whose metadata cannot be had is an error with its name in [`Infos`], never an absent entry, and what it said last can
+//! be asked for.
 
 mod bundle;
 mod cache;
@@ -161,7 +162,30 @@ impl Metadata {
     /// The commits are unknown, or the clones or the cache cannot be read.
     pub fn cached(&self, order: &Order) -> Result<Option<SrcInfo>, MetadataError> {
         let content = self.sources.content(order)?;
-        Ok(self.at_hand(order, &content)?.map(|(_, info)| info))
+        Ok(self.at_hand(&order.pkgbase, &content)?.map(|(_, info)| info))
+    }
+
+    /// What a package said last before its present content, which cannot be had: what `before` says, which is kept then,
+    /// else what was kept when that happened before. Others need its names and provisions although it is held back.
+    ///
+    /// # Errors
+    /// The clones or the cache cannot be read or written. That `before` cannot be had either is none.
+    pub fn last_good(
+        &self,
+        pkgbase: &PkgBase,
+        before: Option<(&Order, &Content)>,
+    ) -> Result<Option<SrcInfo>, MetadataError> {
+        let found = before.map(|(order, content)| self.text_and_info(order, content));
+        match found.transpose() {
+            Ok(Some((text, info))) => {
+                self.cache.keep_last_good(pkgbase, &text)?;
+                return Ok(Some(info));
+            }
+            Err(error) if !error.is_of_content() => return Err(error),
+            Ok(None) | Err(_) => {}
+        }
+        let kept = self.cache.read_last_good(pkgbase)?;
+        Ok(kept.and_then(|text| self.parse(pkgbase, &text).ok()))
     }
 
     /// The text of an order's `.SRCINFO`.
@@ -188,7 +212,9 @@ impl Metadata {
         let bundle = Bundle::read(&path)?;
         let fresh: Mutex<HashMap<ContentId, String>> = Mutex::default();
         let infos = self.side_by_side(orders, |(order, content)| {
-            let bundled = bundle.get(content.id()).and_then(|text| self.parse(order, text).ok());
+            let bundled = bundle
+                .get(content.id())
+                .and_then(|text| self.parse(&order.pkgbase, text).ok());
             let info = match bundled {
                 Some(info) => Ok(info),
                 None => self.text_and_info(order, content).map(|(text, info)| {
@@ -239,11 +265,12 @@ impl Metadata {
     }
 
     fn text_and_info(&self, order: &Order, content: &Content) -> Result<(String, SrcInfo), MetadataError> {
-        if let Some(found) = self.at_hand(order, content)? {
+        let pkgbase = &order.pkgbase;
+        if let Some(found) = self.at_hand(pkgbase, content)? {
             return Ok(found);
         }
-        if self.sources.fetch_content(&order.pkgbase, content)?
-            && let Some((text, info)) = self.at_hand(order, content)?
+        if self.sources.fetch_content(pkgbase, content)?
+            && let Some((text, info)) = self.at_hand(pkgbase, content)?
         {
             // Kept, or each run would look into thousands of git repositories.
             self.cache.keep(content.id(), &text)?;
@@ -251,37 +278,37 @@ impl Metadata {
         }
         let _claim = self.cache.claim(content.id())?;
         // Another run may have evaluated it while this one waited.
-        if let Some(found) = self.evaluated(order, content)? {
+        if let Some(found) = self.evaluated(pkgbase, content)? {
             return Ok(found);
         }
         let text = self.evaluate(order)?;
-        let info = self.parse(order, &text)?;
+        let info = self.parse(pkgbase, &text)?;
         self.cache.keep(content.id(), &text)?;
         Ok((text, info))
     }
 
     /// What was evaluated before, else what is committed, if it can be read.
-    fn at_hand(&self, order: &Order, content: &Content) -> Result<Option<(String, SrcInfo)>, MetadataError> {
-        if let Some(found) = self.evaluated(order, content)? {
+    fn at_hand(&self, pkgbase: &PkgBase, content: &Content) -> Result<Option<(String, SrcInfo)>, MetadataError> {
+        if let Some(found) = self.evaluated(pkgbase, content)? {
             return Ok(Some(found));
         }
-        if let Some(text) = self.sources.committed_srcinfo(&order.pkgbase, content)?
-            && let Ok(info) = self.parse(order, &text)
+        if let Some(text) = self.sources.committed_srcinfo(pkgbase, content)?
+            && let Ok(info) = self.parse(pkgbase, &text)
         {
             return Ok(Some((text, info)));
         }
         Ok(None)
     }
 
-    fn evaluated(&self, order: &Order, content: &Content) -> Result<Option<(String, SrcInfo)>, MetadataError> {
+    fn evaluated(&self, pkgbase: &PkgBase, content: &Content) -> Result<Option<(String, SrcInfo)>, MetadataError> {
         let Some(text) = self.cache.read(content.id())? else {
             return Ok(None);
         };
-        Ok(self.parse(order, &text).ok().map(|info| (text, info)))
+        Ok(self.parse(pkgbase, &text).ok().map(|info| (text, info)))
     }
 
-    fn parse(&self, order: &Order, text: &str) -> Result<SrcInfo, MetadataError> {
-        let pkgbase = order.pkgbase.clone();
+    fn parse(&self, pkgbase: &PkgBase, text: &str) -> Result<SrcInfo, MetadataError> {
+        let pkgbase = pkgbase.clone();
         match SrcInfo::parse(text, self.sources.arch()) {
             Ok(info) if info.pkgbase == pkgbase => Ok(info),
             Ok(info) => Err(MetadataError::OtherPkgbase {

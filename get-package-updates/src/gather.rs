@@ -1,16 +1,20 @@
 //! Everything that takes long and needs no lock: fetching, comparing the sources, reading the metadata.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
 use common::build_list::Order;
 use common::config::Config;
 use common::metadata::{Infos, Metadata};
-use common::names::Revision;
+use common::names::{PkgBase, Revision};
 use common::source::{Content, Heads, MergedView, Sources};
+use common::srcinfo::SrcInfo;
 use common::work_dir::WorkDir;
 use common::{atomic, cli::Messages};
 
 use crate::BadInput;
 use crate::changes::Changes;
+use crate::last_good;
 use crate::lists::Lists;
 use crate::ordering::Ordering;
 
@@ -31,6 +35,8 @@ pub(crate) struct Gathered {
     pub(crate) infos: Infos,
     /// How the list is ordered.
     pub(crate) ordering: Ordering,
+    /// What those said last that have no metadata now.
+    pub(crate) last_good: BTreeMap<PkgBase, SrcInfo>,
 }
 
 impl Gathered {
@@ -46,14 +52,18 @@ impl Gathered {
         for warning in view.warnings() {
             messages.note(warning);
         }
-        let changes = if old_heads == new_heads {
-            Changes::default()
+        let old = if old_heads == new_heads {
+            None
         } else {
             let old = sources.merged_view(&old_heads).inspect_err(|_| {
                 messages.hint("what was processed last is gone; without the .revision files everything is scheduled");
             })?;
-            Changes::between(sources, &old_heads, &old, &view)
+            Some((&old_heads, old))
         };
+        let old = old.as_ref().map(|(heads, view)| (*heads, view));
+        let changes = old.map_or_else(Changes::default, |(heads, old)| {
+            Changes::between(sources, heads, old, &view)
+        });
         let orders: Vec<(Order, Content)> = view
             .iter()
             .map(|(pkgbase, package)| (sources.order(&new_heads, pkgbase, package), package.content.clone()))
@@ -72,6 +82,13 @@ impl Gathered {
         for error in infos.values().filter_map(|info| info.as_ref().err()) {
             messages.error(error);
         }
+        let last_good = last_good::read(metadata, &infos, &view, old)?;
+        for (pkgbase, info) in &last_good {
+            messages.note(format_args!(
+                "of {pkgbase} counts what it said in version {}",
+                info.version
+            ));
+        }
         Ok(Self {
             lists: Lists::read(sources, config, &old_heads, &new_heads)?,
             ordering: Ordering::read(config)?,
@@ -80,6 +97,15 @@ impl Gathered {
             view,
             changes,
             infos,
+            last_good,
+        })
+    }
+
+    /// All packages, with what they say now or said last.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (&PkgBase, Option<&SrcInfo>)> {
+        self.infos.iter().map(|(pkgbase, info)| {
+            let last = || self.last_good.get(pkgbase);
+            (pkgbase, info.as_ref().ok().or_else(last))
         })
     }
 }

@@ -9,6 +9,7 @@ mod commit;
 mod date;
 pub mod derive;
 mod gather;
+mod last_good;
 mod lists;
 mod ordering;
 mod pattern;

@@ -12,7 +12,6 @@ use common::graph::{Exclusions, Packages, Plan, closure, plan};
 use common::names::PkgBase;
 use common::release::{self, Release};
 use common::source::{Heads, Sources};
-use common::srcinfo::SrcInfo;
 
 use crate::changes::Why;
 use crate::gather::Gathered;
@@ -70,9 +69,8 @@ pub(crate) struct Next {
 
 /// Computes the next state.
 pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present, wish: &Wish) -> Next {
-    let infos = || gathered.infos.iter().map(|(name, info)| (name, info.as_ref().ok()));
     let excluded = closure(
-        &Packages::new(infos()),
+        &Packages::new(gathered.known()),
         listed(gathered, wish.excluded.as_ref()),
         gathered.ordering.checks,
     );
@@ -116,7 +114,7 @@ pub(crate) fn schedule(sources: &Sources, gathered: &Gathered, present: &Present
         })
         .collect();
     let deletions = deletions(sources, gathered, present, &excluded);
-    let remaining = Packages::new(infos().filter(|(name, _): &(&PkgBase, Option<&SrcInfo>)| !excluded.contains(name)));
+    let remaining = Packages::new(gathered.known().filter(|(name, _)| !excluded.contains(name)));
     let plan = plan(&remaining, orders.keys(), &gathered.ordering.policy());
     let stages = match gathered.ordering.is_two_stage {
         true => present.stages.after(

@@ -1,4 +1,5 @@
-//! Evaluated metadata on disk: `<work_dir>/metadata/<content id>.srcinfo`, plain text. Deleting it costs time only.
+//! Evaluated metadata on disk: `<work_dir>/metadata/<content id>.srcinfo`, plain text. Deleting it costs time only;
+//! deleting `metadata/last-good/` loses what packages said that cannot be read now.
 //!
 //! Invariant: a file is complete, and says what the PKGBUILD of that content says. Whoever evaluates a content holds a
 //! claim on it, so that runs at one time share the work. The claim is a lock of its own, taken last and with no other
@@ -10,8 +11,12 @@ use std::time::Duration;
 
 use crate::atomic::{self, FileError, TEMPORARY_PREFIX};
 use crate::lock::{Lock, LockError, Mode, Patience};
+use crate::names::PkgBase;
 use crate::source::ContentId;
 
+/// Directory of what packages said last before they could no longer be read, by pkgbase. It is no cache: nothing else
+/// knows it.
+const LAST_GOOD: &str = "last-good";
 /// How long somebody else's evaluation is waited for: longer than one may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -61,6 +66,25 @@ impl Cache {
     /// Where everything of one look at the sources is kept together.
     pub(super) fn bundle(&self) -> PathBuf {
         self.directory.join("bundle")
+    }
+
+    /// Keeps what a package said last before it could no longer be read.
+    pub(super) fn keep_last_good(&self, pkgbase: &PkgBase, text: &str) -> Result<(), FileError> {
+        let path = self.last_good(pkgbase);
+        if atomic::read_text(&path)?.as_deref() == Some(text) {
+            return Ok(());
+        }
+        atomic::create_directory(&self.directory.join(LAST_GOOD))?;
+        atomic::write(&path, text.as_bytes())
+    }
+
+    /// What was kept of a package.
+    pub(super) fn read_last_good(&self, pkgbase: &PkgBase) -> Result<Option<String>, FileError> {
+        atomic::read_text(&self.last_good(pkgbase))
+    }
+
+    fn last_good(&self, pkgbase: &PkgBase) -> PathBuf {
+        self.directory.join(LAST_GOOD).join(format!("{pkgbase}.srcinfo"))
     }
 
     fn path(&self, content: &ContentId) -> PathBuf {
