@@ -8,7 +8,8 @@ use common::build_graph::{self, Force, Kind};
 use common::build_list::{BuildList, Order, Places};
 use common::clock::Now;
 use common::lease::Lease;
-use common::names::{Builder, PkgBase};
+use common::names::Builder;
+use common::priorities::Priorities;
 use common::state::{State, States};
 use common::work_dir::WorkDir;
 
@@ -132,9 +133,10 @@ impl Situation {
                 ..Standing::default()
             };
         }
-        let mut complaints = Vec::new();
-        for (pkgbase, priority) in priorities(work_dir, &mut complaints)? {
-            if let Some(place) = self.places.get(&pkgbase) {
+        let text = atomic::read_text(&work_dir.priorities())?.unwrap_or_default();
+        let (priorities, mut complaints) = Priorities::parse(&text);
+        for (pkgbase, priority) in priorities.iter() {
+            if let Some(place) = self.places.get(pkgbase) {
                 self.standings[*place].priority = priority;
             }
         }
@@ -245,25 +247,4 @@ fn failures(states: &States, order: &Order) -> Result<(usize, u64), FileError> {
         .max()
         .unwrap_or(0);
     Ok((lines.len().max(1), last))
-}
-
-/// `priorities`: `pkgbase N` a line.
-fn priorities(work_dir: &WorkDir, complaints: &mut Vec<String>) -> Result<BTreeMap<PkgBase, i64>, FileError> {
-    let text = atomic::read_text(&work_dir.priorities())?.unwrap_or_default();
-    let mut priorities = BTreeMap::new();
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let parsed = match fields[..] {
-            [pkgbase, number] => pkgbase.parse().ok().zip(number.parse().ok()),
-            _ => None,
-        };
-        match parsed {
-            Some((pkgbase, number)) => _ = priorities.insert(pkgbase, number),
-            None => complaints.push(format!(
-                "priorities line {} is not used: expected `pkgbase number`",
-                index + 1
-            )),
-        }
-    }
-    Ok(priorities)
 }
