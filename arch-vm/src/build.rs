@@ -38,7 +38,9 @@ const PLACES: &[(&str, &str)] = &[
     ("LOGNAME", "user"),
 ];
 /// How long packages and logs may take to arrive.
-const FETCH: Duration = Duration::from_secs(600);
+pub(crate) const FETCH: Duration = Duration::from_secs(600);
+/// The same for what is left of a build that failed: the guest may do nothing any more.
+pub(crate) const FETCH_REMAINS: Duration = Duration::from_secs(30);
 /// A file system with less KiB than this is full.
 const FULL_KIB: u64 = 1024;
 
@@ -103,20 +105,22 @@ impl Build<'_> {
     }
 
     /// Fetches what there is: packages, and logs.
-    pub(crate) fn fetch(&mut self, packages: &Path, logs: &Path) -> Result<Delivery> {
+    pub(crate) fn fetch(&self, packages: &Path, logs: &Path, patience: Duration) -> Result<Delivery> {
         let (reader, writer) = io::pipe()?;
         let command = self
             .session
             .guest
             .command(User::Builder, &[], ["tar", "-c", "-C", "/", "pkgdest", "logdest"])
             .output(Output::Stdout(OwnedFd::from(writer).into()))
-            .timeout(FETCH);
+            .timeout(patience);
         let child = command.spawn()?;
-        let received = delivery::receive(reader, packages, logs);
-        let ended = child
-            .wait()
-            .map_err(|cause| anyhow!("fetching the packages: {cause}"))?;
-        let received = received?;
+        let (received, ended) = std::thread::scope(|scope| {
+            let receiver = scope.spawn(|| delivery::receive(reader, packages, logs));
+            let ended = child.wait();
+            (receiver.join(), ended)
+        });
+        let ended = ended.map_err(|cause| anyhow!("fetching the packages: {cause}"))?;
+        let received = received.map_err(|_| anyhow!("the packages could not be read"))??;
         anyhow::ensure!(ended.status.success(), "fetching the packages: {}", ended.status);
         Ok(received)
     }
@@ -296,8 +300,13 @@ impl Build<'_> {
         let (reader, writer) = io::pipe()?;
         let child = command.output(Output::Stdout(OwnedFd::from(writer).into())).spawn()?;
         let progress = std::sync::Arc::clone(&self.session.progress);
-        self.log.copy(reader, &progress);
-        match child.wait() {
+        // Waiting is what ends the child, for a limit or a signal: output must not be waited for before it.
+        let log = &mut *self.log;
+        let ended = std::thread::scope(|scope| {
+            scope.spawn(|| log.copy(reader, &progress));
+            child.wait()
+        });
+        match ended {
             Ok(finished) if finished.status.code() != Some(255) => Ok(finished.status.code().unwrap_or(1)),
             // ssh itself; the machine may have gone, which the watch hears of in a moment.
             Ok(_) => Err(self.lost(name, running)),

@@ -11,7 +11,7 @@ use common::build_command::{Limits, Outcome, Phase, Record};
 use common::clock::Now;
 use common::names::{FileName, PkgBase};
 
-use crate::build::{Build, BuildTask};
+use crate::build::{Build, BuildTask, FETCH, FETCH_REMAINS};
 use crate::cli::VmBuildArgs;
 use crate::command::Call;
 use crate::hardware::shell_word;
@@ -114,7 +114,8 @@ impl Building<'_> {
         let fetched = match &built {
             // There is nothing to ask any more.
             Err(error) if matches!(outcome_of(error), Outcome::Machine | Outcome::Interrupted) => None,
-            _ => Some(build.fetch(&self.packages_to, &self.logs_to)),
+            Err(_) => Some(build.fetch(&self.packages_to, &self.logs_to, FETCH_REMAINS)),
+            Ok(_) => Some(build.fetch(&self.packages_to, &self.logs_to, FETCH)),
         };
         let mut delivery = match (built.is_ok(), fetched) {
             (_, None) => return built.map(drop),
