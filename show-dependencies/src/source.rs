@@ -10,7 +10,7 @@ use common::build_graph::BuildGraph;
 use common::cli::Messages;
 use common::config::Config;
 use common::graph::{Kinds, Need, Needs, Packages};
-use common::names::{Arch, PkgBase};
+use common::names::{Arch, NameMap, PkgBase};
 use common::repository::Repositories;
 use common::srcinfo::SrcInfo;
 use common::work_dir::WorkDir;
@@ -90,23 +90,20 @@ impl Source {
 
 impl View<'_> {
     fn of_graph(graph: &BuildGraph) -> Self {
-        let needed = graph
-            .orders()
-            .flat_map(|(_, edges)| edges.iter().map(|edge| &edge.needs));
-        let mut names: Vec<&PkgBase> = graph.orders().map(|(name, _)| name).chain(needed).collect();
+        let mut names: Vec<&PkgBase> = graph.orders().map(|(name, _)| name).collect();
+        let mut known: NameMap<&str, u32> = names.iter().map(|name| (name.as_str(), 0)).collect();
+        for edge in graph.orders().flat_map(|(_, edges)| edges) {
+            if known.insert(edge.needs.as_str(), 0).is_none() {
+                names.push(&edge.needs);
+            }
+        }
         names.sort_unstable();
-        names.dedup();
-        let node = |name: &PkgBase| {
-            names
-                .binary_search(&name)
-                .ok()
-                .and_then(|place| u32::try_from(place).ok())
-        };
+        known.extend((0..).zip(&names).map(|(node, name)| (name.as_str(), node)));
         let mut needs = Needs::default();
         for name in &names {
             needs.push(graph.edges_of(name).filter_map(|edge| {
                 Some(Need {
-                    node: node(&edge.needs)?,
+                    node: *known.get(edge.needs.as_str())?,
                     kinds: Kinds::of(edge.kind),
                 })
             }));

@@ -86,7 +86,8 @@ impl Plan {
     #[must_use]
     pub fn of_part(all: &[PkgBase], needs: &Needs, (orders, policy): (&[PkgBase], &Policy<'_>)) -> Self {
         let counting = policy.checks.kinds();
-        let place = |node: u32| orders.binary_search(&all[node as usize]).ok().map(number);
+        let place = |name| orders.binary_search(name).ok().map(number);
+        let places: Vec<Option<u32>> = all.iter().map(place).collect();
         let mut part = Needs::default();
         for node in orders.iter().filter_map(|name| all.binary_search(name).ok()) {
             let counted = needs
@@ -95,7 +96,7 @@ impl Plan {
                 .filter(|need| !need.kinds.common(counting).is_empty());
             part.push(counted.filter_map(|need| {
                 Some(Need {
-                    node: place(need.node)?,
+                    node: places[need.node as usize]?,
                     kinds: need.kinds,
                 })
             }));
