@@ -1,10 +1,11 @@
 //! The published repositories: one package and a thousand into a repository of 13,900, against repo-add, and a promotion
-//! of 2,000 packages by db-update.
+//! of 2,000 packages by db-update; its decision what may move among 18,000.
 //!
 //! Both sides add the same package files to the same databases, as processes, in turns. repo-add needs minutes for a
 //! thousand packages and is measured once.
 
 mod data;
+mod decision;
 mod place;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ pub(crate) fn measure(
     messages: &Messages,
     figures: &mut Figures<'_>,
 ) -> anyhow::Result<()> {
+    decision::measure(&directory.join("decision"), rounds, messages, figures)?;
     let stock = Stock::read()?;
     messages.note(format_args!(
         "making repositories of {} packages below {}",
