@@ -50,7 +50,7 @@ pub(crate) struct Build<'s, 'a> {
 pub(crate) fn run(session: &mut Session, request: &Request, task: &BuildTask, answer: &mut dyn Write) -> Result<()> {
     let began = common::clock::Now::read().unix;
     usage::set_kernel_limits(&task.limits).context("cannot set the limits of the kernel")?;
-    let progress = Progress::new();
+    let progress = Progress::since(session.copy.since());
     let meter = Meter::new(&task.limits, &progress, session.copy.directory());
     let meter = Arc::new(Mutex::new(meter));
     let mut delivery = Delivery::new(answer);

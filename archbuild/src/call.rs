@@ -20,6 +20,7 @@ use crate::outside::Outside;
 use crate::payload::Payload;
 use crate::request::{Bind, BuildTask, CleanTask, Extent, Form, Parts, Place, RunTask, Task, User};
 use crate::settings::Settings;
+use crate::terminal;
 
 /// What the tool was called with.
 pub(crate) struct Call<'a> {
@@ -50,6 +51,9 @@ pub(crate) enum Refusal {
     /// What is taken in is no root.
     #[error("there is no usr/bin/pacman in {}", .0.display())]
     Root(PathBuf),
+    /// There is nobody to talk to.
+    #[error("a shell needs a terminal: give a command after --")]
+    Terminal,
     /// A place to show is none.
     #[error("--bind {0}: it has to be FROM or FROM:TO, an absolute path that is there and one that is wanted")]
     Bind(String),
@@ -104,7 +108,12 @@ impl Call<'_> {
             }
             Action::Shell(args) => {
                 let parts = with_binds(settings.parts(&[])?, &args.binds)?;
-                outside.run(Task::Run(parts, shell_task(args)), &keyring)
+                let task = shell_task(args);
+                match (task.is_interactive, terminal::is_there()) {
+                    (true, false) => Err(Refusal::Terminal.into()),
+                    (true, true) => outside.run_in_terminal(Task::Run(parts, task), &keyring),
+                    (false, _) => outside.run(Task::Run(parts, task), &keyring),
+                }
             }
             Action::List(args) => {
                 let form = if args.json { Form::Json } else { Form::Lines };

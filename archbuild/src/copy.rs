@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use common::lock::{Lock, LockError, Mode, Patience};
@@ -27,6 +27,7 @@ const PATIENCE: Patience = Patience::Bounded(Duration::from_secs(60));
 /// The directory of one run, and its overlay when it is mounted.
 #[derive(Debug)]
 pub(crate) struct WorkingCopy {
+    since: Instant,
     directory: PathBuf,
     below: Option<Below>,
     is_kept: bool,
@@ -55,6 +56,7 @@ impl Below {
 impl WorkingCopy {
     /// Makes the directory of a run.
     pub(crate) fn reserve(layout: &Layout) -> Result<Self> {
+        let since = Instant::now();
         let _making = Lock::acquire(&layout.copies_lock(), Mode::Exclusive, PATIENCE)?;
         let directory = tempfile::Builder::new()
             .prefix(COPY)
@@ -63,6 +65,7 @@ impl WorkingCopy {
             .keep();
         let lock = Lock::acquire(&directory.join("lock"), Mode::Exclusive, Patience::Never)?;
         Ok(Self {
+            since,
             directory,
             below: None,
             is_kept: false,
@@ -94,6 +97,7 @@ impl WorkingCopy {
             None => None,
         };
         let mut copy = Self {
+            since: Instant::now(),
             directory,
             below: None,
             is_kept: true,
@@ -113,6 +117,11 @@ impl WorkingCopy {
     /// The directory of the run.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// When this run began to make it.
+    pub(crate) const fn since(&self) -> Instant {
+        self.since
     }
 
     /// Its name.

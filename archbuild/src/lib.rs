@@ -33,6 +33,7 @@ mod session;
 mod settings;
 mod sources;
 pub mod srcinfo;
+mod terminal;
 mod usage;
 
 use std::ffi::OsString;

@@ -24,6 +24,7 @@ use crate::payload::{self, Payload};
 use crate::products;
 use crate::request::{CleanTask, Extent, Request, Task};
 use crate::settings::Settings;
+use crate::terminal::Terminal;
 
 /// This process and what it was told.
 pub(crate) struct Outside<'a> {
@@ -45,6 +46,8 @@ enum Answer<'a> {
     Packages(&'a Path),
     /// To our own.
     Inherit,
+    /// To a terminal of its own, standard error, too.
+    Terminal,
 }
 
 /// As [`End`], without an outcome when the inside gave no answer.
@@ -57,6 +60,11 @@ impl Outside<'_> {
     /// Does a task that returns no packages.
     pub(crate) fn run(&self, task: Task, payload: &Payload) -> Result<Outcome> {
         Ok(self.carry_out(task, payload, &Answer::Inherit)?.0)
+    }
+
+    /// Does a task in front of a person, who has a terminal for it.
+    pub(crate) fn run_in_terminal(&self, task: Task, payload: &Payload) -> Result<Outcome> {
+        Ok(self.carry_out(task, payload, &Answer::Terminal)?.0)
     }
 
     /// Builds, and puts the packages into `destination` when all went well.
@@ -100,12 +108,18 @@ impl Outside<'_> {
     fn start_inside(&self, task: Task, payload: &Payload, answer: &Answer) -> Result<MaybeEnd> {
         let (input, to_inside) = io::pipe()?;
         let (from_inside, output) = io::pipe()?;
+        let mut terminal = None;
         let child = self
             .command()
             .input(Input::File(File::from(OwnedFd::from(input))))
             .output(match answer {
                 Answer::Packages(_) => Output::Stdout(File::from(OwnedFd::from(output))),
                 Answer::Inherit => Output::Inherit,
+                Answer::Terminal => {
+                    let (ours, far) = Terminal::open()?;
+                    terminal = Some(ours);
+                    Output::Both(far)
+                }
             })
             .interrupt(&self.interrupt)
             .spawn()?;
@@ -138,9 +152,10 @@ impl Outside<'_> {
             });
             let receiver = match answer {
                 Answer::Packages(directory) => Some(scope.spawn(|| products::receive(from_inside, directory))),
-                Answer::Inherit => None,
+                Answer::Inherit | Answer::Terminal => None,
             };
             let finished = child.wait();
+            drop(terminal);
             drop(end);
             let sent = feeder.join();
             let products = receiver.map(|thread| thread.join());

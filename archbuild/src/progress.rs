@@ -27,9 +27,8 @@ struct State {
 }
 
 impl Progress {
-    /// The beginning of a run.
-    pub(crate) fn new() -> Self {
-        let began = Instant::now();
+    /// A run that began then.
+    pub(crate) fn since(began: Instant) -> Self {
         Self(Arc::new(Mutex::new(State {
             began,
             entered: vec![(Phase::Setup, began)],
@@ -131,7 +130,7 @@ mod tests {
 
     #[test]
     fn phases_are_recognized_across_pieces_of_output_and_never_go_back() {
-        let progress = Progress::new();
+        let progress = Progress::since(Instant::now());
         let look_at = |text: &str| progress.state().look_at(text.as_bytes());
         progress.enter(Phase::Sources);
         look_at("noise\n==> Starting bu");

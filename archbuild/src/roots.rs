@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use common::build_command::Outcome;
+use common::clock::Now;
 use common::interrupt::Interrupt;
 use common::lock::{Lock, LockError, Mode, Patience};
 use nix::unistd::syncfs;
@@ -63,6 +64,19 @@ impl Generation {
     /// What tells it from all others that ever were: after `clean --all` numbers begin again.
     pub(crate) fn identity(&self) -> String {
         identity(&self.directory)
+    }
+
+    /// Whether programs ran in it since the machine was started.
+    pub(crate) fn is_proven(&self) -> bool {
+        fs::read_to_string(self.directory.join("proven")).is_ok_and(|boot| boot == Now::read().boot_id)
+    }
+
+    /// Notes that programs ran in it.
+    pub(crate) fn prove(&self) -> Result<()> {
+        Ok(common::atomic::write(
+            &self.directory.join("proven"),
+            Now::read().boot_id.as_bytes(),
+        )?)
     }
 
     /// Its number.

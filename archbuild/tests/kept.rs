@@ -5,8 +5,9 @@ mod place;
 use std::fs;
 
 use common::build_command::Phase;
-use common::process::Command;
+use common::process::{Command, Input};
 use place::{NOTHING, Place};
+use testkit::need;
 use testkit::tool::must;
 
 /// The place of one test: nobody else's copies and layers are there.
@@ -57,6 +58,32 @@ fn a_kept_copy_can_be_entered_until_it_is_removed() {
     place.archbuild(&["clean", &name]).run().expect(0);
     assert_eq!(listed(&place, "copy"), Vec::<String>::new());
     look(&[], "true").expect(5);
+}
+
+#[test]
+fn a_person_at_a_terminal_gets_a_shell_with_job_control_and_their_terminal_back() {
+    if !need::programs(&["script"]) {
+        return;
+    }
+    let Some(place) = place("kept-shell") else { return };
+    place.package("nothing", NOTHING);
+    place.record("nothing", &["--keep", "always"]).1.kept.unwrap();
+    place.archbuild(&["shell"]).run().expect(64);
+    let shell = format!("{} shell && stty -a", testkit::tool::program("archbuild").display());
+    let command = Command::new("script")
+        .args(["-qec", &shell, "/dev/null"])
+        .env("PORTSMITH_CONFIG", place.path("portsmith.conf"))
+        .input(Input::Bytes(b"tty; id -un; set -o | grep monitor; exit\n".to_vec()));
+    let said = must(command);
+    for words in ["builduser", "/dev/", "icanon"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(
+        said.lines()
+            .any(|line| line.starts_with("monitor") && line.trim_end().ends_with("on")),
+        "{said}"
+    );
+    assert!(!said.contains("not a tty") && !said.contains("-icanon"), "{said}");
 }
 
 #[test]

@@ -11,6 +11,8 @@ use common::cli::CommonArgs;
 pub(crate) enum Suite {
     /// The build master: get-package-updates, get-assignment, return-assignment.
     Master,
+    /// archbuild: working copies, dependencies, roots, emulation.
+    Archbuild,
     /// The published repositories: adding packages, moving them to stable.
     Repo,
     /// Virtual machines: arch-vm.
@@ -21,13 +23,14 @@ pub(crate) enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub(crate) const ALL: [Self; 4] = [Self::Master, Self::Graph, Self::Repo, Self::Vm];
+    pub(crate) const ALL: [Self; 5] = [Self::Master, Self::Graph, Self::Archbuild, Self::Repo, Self::Vm];
 
     /// The first word of its figures, and the directory of its data.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Master => "master",
             Self::Graph => "graph",
+            Self::Archbuild => "archbuild",
             Self::Repo => "repo",
             Self::Vm => "vm",
         }

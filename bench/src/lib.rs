@@ -4,6 +4,7 @@
 //! temporary directory (`TMPDIR`) and goes with the run. Nothing here decides whether a figure is good enough:
 //! docs/benchmarks.md names the targets.
 
+mod archbuild;
 mod cli;
 mod figures;
 mod graph;
@@ -64,6 +65,7 @@ fn run(cli: &Cli, messages: &Messages, stdout: &mut dyn Write) -> anyhow::Result
         match suite {
             Suite::Master => master::measure(&directory, rounds, messages, &mut figures)?,
             Suite::Graph => graph::measure(&directory, rounds, messages, &mut figures)?,
+            Suite::Archbuild => archbuild::measure(&directory, rounds, messages, &mut figures)?,
             Suite::Repo => repo::measure(&directory, rounds, messages, &mut figures)?,
             Suite::Vm => vm::measure(&directory, rounds, messages, &mut figures)?,
         }

@@ -119,6 +119,8 @@ pub enum Output {
     Through(Taker),
     /// To standard error of this process, both streams: stdout is for the answer.
     ToStderr,
+    /// Both streams into this file or terminal.
+    Both(File),
     /// Standard output into this file or pipe, standard error to that of this process.
     Stdout(File),
     /// Standard output and error of this process.
@@ -353,6 +355,10 @@ impl Command {
             Output::Inherit => None,
             Output::ToStderr => {
                 command.stdout(Stdio::from(io::stderr().lock_as_file()?));
+                None
+            }
+            Output::Both(file) => {
+                command.stdout(Stdio::from(file.try_clone()?)).stderr(Stdio::from(file));
                 None
             }
             Output::Stdout(file) => {
