@@ -66,8 +66,13 @@ impl Attempt<'_> {
                 return Err(error).context("cannot run build_command");
             }
         };
-        let outcome = Outcome::from_code(finished.status.code());
         let record = Record::read(&finished.stdout);
+        let code = finished.status.code();
+        let outcome = match code {
+            // A command of ours that did not get as far as the package: usage, configuration, a bug.
+            Some(64..) if self.settings.has_record() && record.is_none() => Outcome::Machine,
+            code => Outcome::from_code(code),
+        };
         Ok((told(outcome, record.as_ref(), log.path()), record))
     }
 

@@ -144,6 +144,7 @@ impl Ladder<'_> {
             time: self.origin.time()?,
         };
         let (mut end, record) = attempt.run(log, &self.pulse.stop)?;
+        self.pulse.look();
         if end.outcome == Outcome::Built
             && let Err(error) = products::choose(&self.places.packages, self.expected)
         {

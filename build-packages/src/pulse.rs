@@ -65,6 +65,11 @@ impl Pulse {
         self.now().log = Follower::new(log);
     }
 
+    /// Reads what is new in the log: to be called before the log goes, for its last words.
+    pub(crate) fn look(&self) {
+        self.now().log.look();
+    }
+
     /// How things stand.
     pub(crate) fn standing(&self) -> Standing {
         let mut now = self.now();

@@ -222,6 +222,8 @@ fn children_environment(config: &Config, environment: &Environment) -> Environme
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     if let Some(file) = config.file() {
+        // Children run in other directories.
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         passed.insert("PORTSMITH_CONFIG".to_owned(), file.display().to_string());
     }
     passed

@@ -189,3 +189,21 @@ fn an_order_whose_commit_is_gone_is_a_failure_and_repositories_that_are_away_are
     );
     assert!(site.read("calls").trim_end().ends_with(" ERROR"));
 }
+
+#[test]
+fn a_command_of_ours_that_is_configured_wrongly_is_no_failure_of_the_package() {
+    let site = Site::new("");
+    site.script(
+        "archbuild",
+        "#!/bin/sh\necho 'archbuild: pacman_conf is not set' >&2\nexit 78\n",
+    );
+    site.configure(&format!("build_command='{} build'\n", site.path("archbuild").display()));
+    let ended = site.run(&[]).expect(1);
+    assert!(
+        ended
+            .stderr
+            .contains("this machine cannot build: archbuild: pacman_conf is not set"),
+        "{ended:?}"
+    );
+    assert!(!site.read("calls").contains("return-assignment"));
+}

@@ -134,6 +134,14 @@ fn a_local_build_climbs_the_ladder_and_says_where_its_logs_are() {
 }
 
 #[test]
+fn the_build_command_finds_a_configuration_that_was_named_from_here() {
+    let laptop = Laptop::new(&format!("[ -r \"$PORTSMITH_CONFIG\" ] || exit 1\n{BUILD}"));
+    let tool = Tool::new("build-packages").env("HOME", laptop.0.path(""));
+    let tool = tool.args(["--config", "../builder.conf", "--local", "./mine"]);
+    tool.directory(&laptop.0.path("here")).run().expect(0);
+}
+
+#[test]
 fn an_answer_that_cannot_be_written_is_an_error_and_the_package_is_there() {
     let laptop = Laptop::new(BUILD);
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
