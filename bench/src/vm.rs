@@ -1,8 +1,10 @@
 //! Virtual machines: how long it takes until a guest's ssh has let us in, by booting and from a snapshot of the booted
-//! guest, in turns; the overlay; a build of a package that does nothing.
+//! guest, in turns; the overlay; a build of a package that does nothing. And the proxy.
 //!
 //! The packages of the guest come from the mirror that `PORTSMITH_TEST_MIRROR` names (scripts/bench makes it). Making the
 //! base image and the snapshot is not measured.
+
+mod proxy;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ pub(crate) fn measure(
     messages: &Messages,
     figures: &mut Figures<'_>,
 ) -> anyhow::Result<()> {
+    proxy::measure(directory, rounds, figures)?;
     let Some(mirror) = std::env::var_os("PORTSMITH_TEST_MIRROR").map(PathBuf::from) else {
         figures.leave_out("the test mirror (PORTSMITH_TEST_MIRROR)");
         return Ok(());
