@@ -196,7 +196,8 @@ impl Metadata {
         Ok(self.text_and_info(order, &self.sources.content(order)?)?.0)
     }
 
-    /// The metadata of many orders, as many evaluated at a time as there are processors. The failure of one is no failure of the others.
+    /// The metadata of many orders, as many evaluated at a time as there are processors. The failure of one is no failure
+    /// of the others.
     #[must_use]
     pub fn srcinfos<'a>(&self, orders: impl IntoIterator<Item = &'a Order>) -> Infos {
         self.side_by_side(orders, |order| (order.pkgbase.clone(), self.srcinfo(order)))
