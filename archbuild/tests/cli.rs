@@ -72,7 +72,7 @@ fn a_missing_key_or_file_is_an_error_of_the_configuration() {
 
 #[test]
 fn the_inner_part_refuses_to_run_outside_of_a_namespace() {
-    let request = r#"{"verbose":0,"quiet":false,"arch":"any","directory":"/nonexistent","task":{"List":"Lines"}}"#;
+    let request = r#"{"verbose":0,"quiet":false,"arch":"any","directory":"/nonexistent","runner":"Native","task":{"List":"Lines"}}"#;
     let ended = archbuild(&["inside"]).stdin(format!("{request}\n")).run();
     assert!(ended.stderr.contains("not root of a user namespace"), "{ended:?}");
     assert!(ended.code > 6, "{ended:?}");
