@@ -89,16 +89,22 @@ impl Situation {
         self.needs = Vec::with_capacity(graph.len() / 16);
         for line in build_graph::lines(graph) {
             let begin = self.needs.len();
+            let mut is_whole = true;
             for edge in line.edges() {
                 match edge {
                     Ok((kind, Force::Firm, needed)) => {
                         self.needs.extend(self.places.get(needed).map(|needed| (kind, *needed)));
                     }
                     Ok((_, Force::Relaxed, _)) => {}
-                    Err(error) => complaints.push(format!("build-graph line {}: {error}", line.number)),
+                    Err(error) => {
+                        is_whole = false;
+                        complaints.push(format!("build-graph line {}: {error}", line.number));
+                    }
                 }
             }
-            if let Some(place) = self.places.get(line.pkgbase) {
+            if let Some(place) = self.places.get(line.pkgbase)
+                && is_whole
+            {
                 // A person may have given it a second line.
                 let before = std::mem::take(&mut self.standings[*place].needs);
                 self.needs.extend_from_within(before);

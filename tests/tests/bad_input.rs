@@ -35,7 +35,7 @@ fn a_missing_configuration_key_is_78_and_named() {
         ("get-assignment", &[], "work_dir"),
         ("return-assignment", &["a", &zeros, &zeros, "core", "0"], "work_dir"),
         ("db-update", &[], "work_dir"),
-        ("build-packages", &[], "builder_name"),
+        ("build-packages", &[], "work_dir"),
         ("archbuild", &["build"], "pacman_conf"),
     ];
     for (name, words, key) in tools {

@@ -288,6 +288,9 @@ fn of_two_publications_within_one_second_pacman_sees_the_second() {
     }
 }
 
+/// So often in a row a process has to be found stopped.
+const LOOKS: usize = 20;
+
 /// repo-add on our repository, stopped at its N-th change of a directory, or before it does anything.
 struct Stopped(Child);
 
@@ -314,20 +317,28 @@ impl Stopped {
         stopped
     }
 
-    /// Waits until another process of its group stops, or all have ended.
+    /// Waits until another process of its group stops, or all have ended. strace halts processes for a moment at each
+    /// system call, so it has to stand still for a while.
     fn next_stop(&self, last: Option<String>) -> Option<String> {
         let begun = Instant::now();
+        let (mut seen, mut times) = (None, 0);
         loop {
             let stop = stopped_process(self.0.id());
-            if !self.0.is_running() || stop.is_some() && stop != last {
-                return stop;
+            times = if stop == seen { times + 1 } else { 0 };
+            seen = stop;
+            if !self.0.is_running() {
+                return None;
+            }
+            if seen.is_some() && times >= LOOKS {
+                if seen != last {
+                    return seen;
+                }
+                // The same one again: it makes more than one change.
+                self.0.signal(Signal::SIGCONT);
+                times = 0;
             }
             assert!(begun.elapsed() < Duration::from_secs(60), "it does not stop");
             std::thread::sleep(Duration::from_millis(5));
-            if stop.is_some() {
-                // The same one again: it makes more than one change.
-                self.0.signal(Signal::SIGCONT);
-            }
         }
     }
 
