@@ -82,11 +82,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
         Ok(Outcome::Stopped) => ExitCode::from(1),
         Err(error) => {
             messages.error(common::cli::sentence(error.chain()));
-            if common::exit::is_of_configuration(error.chain()) {
-                Failure::Config.into()
-            } else {
-                Failure::Io.into()
-            }
+            Failure::of(error.chain()).into()
         }
     }
 }

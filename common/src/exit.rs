@@ -4,6 +4,7 @@
 //! sysexits.h. No child's exit code, signal or panic may appear as one of the former.
 
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 
 use crate::account::AccountError;
@@ -40,12 +41,30 @@ impl Failure {
             Self::Config => 78,
         }
     }
+
+    /// That of an error by its whole chain of causes: [`Failure::Config`] ([`is_of_configuration`]), else
+    /// [`Failure::Io`].
+    #[must_use]
+    pub fn of<'a>(causes: impl IntoIterator<Item = &'a (dyn Error + 'static)>) -> Self {
+        if is_of_configuration(causes) {
+            Self::Config
+        } else {
+            Self::Io
+        }
+    }
 }
 
 impl From<Failure> for ExitCode {
     fn from(failure: Failure) -> Self {
         Self::from(failure.code())
     }
+}
+
+/// Whether the reader of the answer went away: for a listing that is no failure.
+#[must_use]
+pub fn is_closed_pipe<'a>(causes: impl IntoIterator<Item = &'a (dyn Error + 'static)>) -> bool {
+    let mut errors = causes.into_iter().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    errors.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Whether one of the causes of an error is that the configuration is missing or wrong, so that it ends with 78. Give

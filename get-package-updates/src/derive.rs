@@ -49,7 +49,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
         .and_then(|config| derive(&cli, &config, &messages, stdout));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if crate::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if common::exit::is_closed_pipe(error.chain()) => ExitCode::SUCCESS,
         Err(error) => {
             messages.error(cli::sentence(error.chain()));
             crate::exit_code(&error)

@@ -100,7 +100,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
             ExitCode::from(BRAKE)
         }
         Err(error) => {
-            if is_closed_pipe(&error) {
+            if common::exit::is_closed_pipe(error.chain()) {
                 return ExitCode::SUCCESS;
             }
             messages.error(common::cli::sentence(error.chain()));
@@ -281,14 +281,4 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         }
     }
     Failure::Io.into()
-}
-
-/// Whether the reader of the answer went away: for a listing that is no failure.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let is_closed = |cause: &(dyn std::error::Error + 'static)| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    };
-    error.chain().any(is_closed)
 }

@@ -24,7 +24,7 @@ use common::build_list::BuildList;
 use common::cli::Messages;
 use common::clock::Now;
 use common::config::{Config, Environment};
-use common::exit::{Failure, is_of_configuration};
+use common::exit::Failure;
 use common::journal::Entry;
 use common::lock::Patience;
 use common::repository::Repositories;
@@ -79,11 +79,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, stdin: &mut dyn Read, stdo
         }
         Err(error) => {
             messages.error(common::cli::sentence(error.chain()));
-            if is_of_configuration(error.chain()) {
-                Failure::Config.into()
-            } else {
-                Failure::Io.into()
-            }
+            Failure::of(error.chain()).into()
         }
     }
 }

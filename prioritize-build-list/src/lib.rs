@@ -58,11 +58,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
         }
         Err(error) => {
             messages.error(common::cli::sentence(error.chain()));
-            if common::exit::is_of_configuration(error.chain()) {
-                Failure::Config.into()
-            } else {
-                Failure::Io.into()
-            }
+            Failure::of(error.chain()).into()
         }
     }
 }

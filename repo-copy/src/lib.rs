@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use common::cli::Messages;
 use common::clock::Now;
 use common::config::Environment;
-use common::exit::{Failure, is_of_configuration};
+use common::exit::Failure;
 use common::lock::Patience;
 use common::repository::{Repositories, RepositoryError};
 use common::work_dir::{Hindrance, Scope, WorkDir};
@@ -63,11 +63,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
         }
         Err(error) => {
             messages.error(common::cli::sentence(error.chain()));
-            if is_of_configuration(error.chain()) {
-                Failure::Config.into()
-            } else {
-                Failure::Io.into()
-            }
+            Failure::of(error.chain()).into()
         }
     }
 }

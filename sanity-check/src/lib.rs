@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use common::cli::Messages;
 use common::config::Environment;
-use common::exit::{Failure, is_of_configuration};
+use common::exit::Failure;
 use common::lock::LockError;
 use common::repository::Repositories;
 use common::work_dir::WorkDir;
@@ -66,11 +66,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
         }
         Err(error) => {
             messages.error(common::cli::sentence(error.chain()));
-            if is_of_configuration(error.chain()) {
-                Failure::Config.into()
-            } else {
-                Failure::Io.into()
-            }
+            Failure::of(error.chain()).into()
         }
     }
 }

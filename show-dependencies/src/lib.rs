@@ -53,7 +53,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, stdout: &mut dyn Write) ->
     let messages = Messages::new(TOOL, &cli.common);
     match run(&cli, &messages, &mut io::BufWriter::new(stdout)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if common::exit::is_closed_pipe(error.chain()) => ExitCode::SUCCESS,
         Err(error) => {
             messages.error(common::cli::sentence(error.chain()));
             exit_code(&error)
@@ -126,11 +126,6 @@ pub(crate) fn plan_of(view: &View<'_>, nodes: impl Iterator<Item = u32>, policy:
         Some(packages) => plan(packages, &names, policy),
         None => Plan::of_part(&view.names, &view.needs, (&names, policy)),
     }
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// The one table from errors to exit codes.
