@@ -20,7 +20,8 @@ use testkit::need;
 use testkit::package::PackageSpec;
 use testkit::tool::{Ended, Tool};
 
-/// A master with one packaging repository: `a` makes `a` and `a-docs`, all others one package of their own name.
+/// A master with one packaging repository: `a` makes `a` and `a-docs`, the others one package of
+/// their own name.
 pub(crate) struct Master {
     pub(crate) directory: TempDir,
     pub(crate) keyring: GpgHome,
@@ -71,7 +72,13 @@ impl Master {
         if !list.contains(&order.to_string()) {
             put(&self.work_dir.build_list(), format!("{list}{order}\n").as_bytes());
         }
-        self.work_dir.states().write(&order, State::Locked, builders).unwrap();
+        self.lease_order(&order, builders, number);
+        order
+    }
+
+    /// Leases an order that is on the list.
+    pub(crate) fn lease_order(&self, order: &Order, builders: &[&str], number: u32) {
+        self.work_dir.states().write(order, State::Locked, builders).unwrap();
         for name in builders {
             let assignment = format!("{order} {number}").parse().unwrap();
             let builder: Builder = name.parse().unwrap();
@@ -80,7 +87,6 @@ impl Master {
                 .write(&builder, &[Lease::new(assignment, &Now::read())])
                 .unwrap();
         }
-        order
     }
 
     /// The packages of `a`, signed.
@@ -175,13 +181,16 @@ fn packaging(path: &Path) -> String {
         }
         text
     };
-    let crowd: Vec<String> = (0..CROWD).map(|number| format!("p{number}")).collect();
     let mut all = vec![("a", info("a", &[("a", "x86_64"), ("a-docs", "any")]))];
-    for name in crowd.iter().map(String::as_str).chain(["solo", "lisp"]) {
+    for name in ["solo", "lisp", "crutch"] {
         all.push((name, info(name, &[(name, "x86_64")])));
     }
     for (base, text) in all {
-        let repository = if base == "lisp" { "multilib" } else { "core" };
+        let repository = match base {
+            "lisp" => "multilib",
+            "crutch" => "build-support",
+            _ => "core",
+        };
         let directory = path.join(base).join(format!("repos/{repository}-x86_64"));
         fs::create_dir_all(&directory).unwrap();
         for (file, content) in [(".SRCINFO", text.as_str()), ("PKGBUILD", "false\n")] {
@@ -219,9 +228,6 @@ pub(crate) fn tar(files: &[PathBuf]) -> Vec<u8> {
     }
     builder.into_inner().unwrap()
 }
-
-/// So many packages are called `p0`, `p1` and so on.
-pub(crate) const CROWD: usize = 100;
 
 /// What `a` makes.
 pub(crate) const STAGED: [&str; 2] = ["a-1-1.0-x86_64.pkg.tar.zst", "a-docs-1-1.0-any.pkg.tar.zst"];

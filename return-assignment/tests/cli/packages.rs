@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::master::{CROWD, Master, STAGED, commit, put, tar};
+use crate::master::{Master, STAGED, commit, put, tar};
 use common::build_list::Order;
 use common::journal::Event;
 use common::lock::Patience;
@@ -109,55 +109,26 @@ fn a_package_of_multilib_goes_where_the_customization_keeps_it() {
 }
 
 #[test]
-fn a_hundred_builders_return_at_once_and_all_is_published() {
+fn an_order_of_a_standalone_repository_is_published_there_and_has_no_stages() {
     let Some(master) = Master::new() else { return };
-    let names: Vec<String> = (0..CROWD).map(|number| format!("p{number}")).collect();
-    let returns: Vec<_> = names
-        .iter()
-        .map(|name| {
-            let builder = format!("builder-{name}");
-            let order = master.lease(name, &[&builder], 0);
-            let upload = tar(&master.signed(&[PackageSpec::new(name, "1-1.0")], &master.keyring));
-            let tool = master
-                .tool(&builder, &order, "0")
-                .env("PORTSMITH_LOCK_WAIT_SECONDS", "300");
-            tool.stdin(upload)
-        })
-        .collect();
-    std::thread::scope(|scope| {
-        for tool in returns {
-            scope.spawn(move || tool.run().expect(0));
-        }
-    });
-    assert_eq!(master.published("staging").len(), CROWD);
+    let mut order = master.order("crutch");
+    order.repository = "build-support".parse().unwrap();
+    put(&master.work_dir.build_list(), format!("{order}\n").as_bytes());
+    master.lease_order(&order, &["b1"], 0);
+    let upload = tar(&master.signed(&[PackageSpec::new("crutch", "1-1.0")], &master.keyring));
+    master.run("b1", &order, "0", upload.clone()).expect(0);
+    assert_eq!(master.published("build-support"), ["crutch-1-1.0-x86_64.pkg.tar.zst"]);
+    assert!(master.published("staging").is_empty());
     assert_eq!(master.list(), "");
-    assert_eq!(master.work_dir.states().with(State::Done).unwrap().len(), CROWD);
-}
-
-#[test]
-fn two_builders_return_one_order_at_once_and_one_of_them_is_first() {
-    let Some(master) = Master::new() else { return };
-    let order = master.lease("a", &["b1", "b2"], 0);
-    let one = tar(&master.packages_of_a("1-1.0"));
-    let specs = [
-        PackageSpec::new("a", "1-1.0").file("usr/bin/a", "other"),
-        PackageSpec::new("a-docs", "1-1.0").base("a").arch("any"),
-    ];
-    let two = tar(&master.signed(&specs, &master.keyring));
-    let codes: Vec<i32> = std::thread::scope(|scope| {
-        let handles: Vec<_> = [("b1", one), ("b2", two)]
-            .into_iter()
-            .map(|(builder, upload)| {
-                let tool = master.tool(builder, &order, "0").stdin(upload);
-                scope.spawn(move || tool.run().code)
-            })
-            .collect();
-        handles.into_iter().map(|handle| handle.join().unwrap()).collect()
-    });
-    let mut sorted = codes.clone();
-    sorted.sort_unstable();
-    assert_eq!(sorted, [0, 2]);
-    assert_eq!(master.published("staging"), STAGED);
+    assert!(State::ALL.iter().all(|state| !master.has(&order, *state)));
+    assert_eq!(
+        master.work_dir.journal().read().unwrap().last().unwrap().event,
+        Event::Returned
+    );
+    // The same again is accepted and changes nothing.
+    let before = master.snapshot();
+    master.run("b1", &order, "0", upload).expect(0);
+    assert_eq!(before, master.snapshot());
 }
 
 #[test]

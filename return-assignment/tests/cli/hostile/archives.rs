@@ -63,7 +63,45 @@ fn compression(forge: &Forge<'_>) -> Vec<Attack> {
             &zstd(&[&plain[..], &plain[..]].concat()),
         ),
         as_gzip("zstd called gzip", (4, "archive"), &good),
+        Attack::new(
+            "an xz dictionary of 4 GiB",
+            (4, "memory"),
+            &forge.signed("solo-1-1.0-x86_64.pkg.tar.xz", &with_large_dictionary(&plain)),
+        ),
+        Attack {
+            settings: vec![("PORTSMITH_UPLOAD_LIMIT_MIB", "100".to_owned())],
+            ..attack("more than a million members", (4, "1000000 members"), &crowded())
+        },
     ]
+}
+
+/// An xz stream that asks its reader for as much memory as the format knows.
+fn with_large_dictionary(bytes: &[u8]) -> Vec<u8> {
+    const STREAM_HEADER: usize = 12;
+    const LZMA2: [u8; 2] = [0x21, 1];
+    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 0);
+    encoder.write_all(bytes).unwrap();
+    let mut stream = encoder.finish().unwrap();
+    // The block's header: its length in fours less one, flags, the filter with the size of its dictionary, a checksum.
+    let length = (usize::from(stream[STREAM_HEADER]) + 1) * 4;
+    let (header, checksum) = stream[STREAM_HEADER..STREAM_HEADER + length].split_at_mut(length - 4);
+    let filter = header.windows(2).position(|bytes| bytes == LZMA2).unwrap();
+    header[filter + LZMA2.len()] = 40;
+    let mut crc = flate2::Crc::new();
+    crc.update(header);
+    checksum.copy_from_slice(&crc.sum().to_le_bytes());
+    stream
+}
+
+/// A package of 1,000,001 empty files.
+fn crowded() -> Vec<u8> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    for number in 0..=1_000_000 {
+        let archive = raw_tar(&[RawMember::file(format!("f{number}"), "")]);
+        encoder.write_all(&archive[..512]).unwrap();
+    }
+    encoder.write_all(&[0; 1024]).unwrap();
+    encoder.finish().unwrap()
 }
 
 fn paths(forge: &Forge<'_>) -> Vec<Attack> {
