@@ -12,6 +12,7 @@ pub mod package;
 pub mod packaging;
 pub mod port;
 pub mod raw_tar;
+pub mod reader;
 pub mod relay;
 pub mod s3;
 pub mod sshd;

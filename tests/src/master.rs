@@ -38,20 +38,7 @@ impl Master {
             std::fs::create_dir_all(master.state().join(directory)).expect("a directory of the state");
         }
         master.configure("");
-        let list: String = packages
-            .iter()
-            .map(|package| format!("{}\n", master.order(package.split(':').next().unwrap_or(package))))
-            .collect();
-        let graph: String = packages
-            .iter()
-            .map(|package| package.split_once(':').unwrap_or((package, "")))
-            .map(|(pkgbase, needs)| {
-                let edges: String = needs.split_whitespace().map(|n| format!(" make:{n}")).collect();
-                format!("{pkgbase}{edges}\n")
-            })
-            .collect();
-        master.write("build-list", &list);
-        master.write("build-graph", &graph);
+        master.list(packages);
         master
     }
 
@@ -61,6 +48,36 @@ impl Master {
         let remote = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
         commit(&remote, packages);
         remote.url()
+    }
+
+    /// Upstream releases these packages again: orders of a new revision come onto the build list, which has to be empty.
+    ///
+    /// # Panics
+    /// The list cannot be written.
+    pub fn release(&mut self, packages: &[&str]) {
+        assert_eq!(self.read("build-list"), "", "the orders of the last release are done");
+        let remote = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
+        self.revision = commit(&remote, packages);
+        drop(remote);
+        self.list(packages);
+    }
+
+    /// Puts the orders of packages on the build list, their graph beside it.
+    fn list(&self, packages: &[&str]) {
+        let list: String = packages
+            .iter()
+            .map(|package| format!("{}\n", self.order(package.split(':').next().unwrap_or(package))))
+            .collect();
+        let graph: String = packages
+            .iter()
+            .map(|package| package.split_once(':').unwrap_or((package, "")))
+            .map(|(pkgbase, needs)| {
+                let edges: String = needs.split_whitespace().map(|n| format!(" make:{n}")).collect();
+                format!("{pkgbase}{edges}\n")
+            })
+            .collect();
+        self.write("build-list", &list);
+        self.write("build-graph", &graph);
     }
 
     /// Adds lines to the configuration.

@@ -96,11 +96,7 @@ fn tar(files: &[PathBuf]) -> Vec<u8> {
 /// The work directory, what is published in staging, and every file in the pool.
 fn published(state: &Path) -> BTreeMap<String, String> {
     let mut found = work(state);
-    let config = format!(
-        "arch=x86_64\nwork_dir='{0}/work'\nrepo_dir='{0}/repositories'\n",
-        state.display()
-    );
-    let repositories = Repositories::open(&Config::from_text(&config).unwrap()).unwrap();
+    let repositories = repositories(state);
     let packages = repositories.packages(&"staging".parse().unwrap()).unwrap();
     let names: Vec<String> = packages.iter().map(|entry| entry.file_name.to_string()).collect();
     found.insert("staging's database".to_owned(), names.join("\n"));
@@ -181,7 +177,7 @@ fn packages_are_published_once_and_completely() {
     }
     let master = busy();
     let keyring = GpgHome::new("builder").unwrap();
-    master.configure(&format!("keyring='{}'\n", keyring.path().display()));
+    master.configure(&format!("keyring='{}'\n{FEW}", keyring.path().display()));
     master.ask("s8", &["d"]).expect(0);
     let package = PackageSpec::new("a", "1-1.0").arch("any").write(master.root()).unwrap();
     let upload = tar(&[keyring.sign(&package).unwrap(), package]);
@@ -194,9 +190,19 @@ fn packages_are_published_once_and_completely() {
         let tool = master.equip(tool, state, "s9").args(words.split(' '));
         tool.args(["0"]).stdin(upload.clone())
     };
+    let readers = |state: &Path| {
+        let staged = &readable(state)?["staging"];
+        let generations = [
+            &["a-1-1.0-any.pkg.tar.zst"][..],
+            &["a-1-1.0-any.pkg.tar.zst", "d-1-1.0-any.pkg.tar.zst"],
+        ];
+        let is_one = generations.iter().any(|generation| staged == generation);
+        is_one.then_some(()).ok_or_else(|| format!("readers find {staged:?}"))
+    };
     let trial = Trial {
         program: "return-assignment",
         view: published,
+        meanwhile: &readers,
         ..Trial::of(&master, &equip)
     };
     let count = trial.run("return-assignment", KILL);
@@ -206,7 +212,7 @@ fn packages_are_published_once_and_completely() {
 }
 
 /// Few repositories, so that few calls are tried.
-const FEW: &str = "require_signatures=no\nstable_package_repositories=core\ntesting_package_repositories=testing\n\
+const FEW: &str = "stable_package_repositories=core\ntesting_package_repositories=testing\n\
     staging_package_repositories=staging\nstandalone_package_repositories=build-support\nmax_package_age_testing=1000\n";
 
 /// The repositories of a state.
@@ -275,7 +281,7 @@ fn settled(state: &Path) -> BTreeMap<String, String> {
 /// A package that was returned and is in testing, approved; one beside it in stable.
 fn approved() -> Master {
     let master = Master::new(&["a", "b"]);
-    master.configure(FEW);
+    master.configure(&format!("require_signatures=no\n{FEW}"));
     for name in ["b", "a"] {
         master.ask("s1", &[name]).expect(0);
         let package = PackageSpec::new(name, "1-1.0")

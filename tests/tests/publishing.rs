@@ -19,7 +19,7 @@ use common::repository::{Commit, NewPackage, Repositories, RepositoryError};
 use testkit::gpg::GpgHome;
 use testkit::need;
 use testkit::package::PackageSpec;
-use testkit::tool::{Ended, Tool};
+use testkit::reader::Reader;
 use testkit::web::Web;
 
 const LIMITS: Limits = Limits {
@@ -155,48 +155,19 @@ fn during_a_thousand_publications_and_two_hundred_promotions_readers_find_whole_
     assert_eq!((house.names("core").len(), house.names("testing").len()), (60, 0));
 }
 
-/// A reader with real pacman, over HTTP, that insists on signatures.
-struct Reader {
-    root: PathBuf,
-    conf: PathBuf,
-}
+/// The repositories that readers follow.
+const FOLLOWED: [&str; 2] = ["core", "testing"];
 
-impl Reader {
-    fn new(house: &House, web: &Web, key: &GpgHome) -> Self {
-        let root = house.directory.path().join("root");
-        fs::create_dir_all(root.join("db")).unwrap();
-        let conf = house.directory.path().join("pacman.conf");
-        let sections: String = ["core", "testing"]
-            .map(|name| format!("[{name}]\nServer = {}/$repo/os/$arch\n", web.url()))
-            .concat();
-        let keys = key.path().display();
-        let text = format!(
-            "[options]\nArchitecture = x86_64\nSigLevel = Required DatabaseRequired\nGPGDir = {keys}\n{sections}"
-        );
-        common::atomic::write(&conf, text.as_bytes()).unwrap();
-        Self { root, conf }
-    }
-
-    fn pacman(&self, arguments: &[&str]) -> Ended {
-        Tool::at(Path::new("fakeroot"))
-            .args(["pacman", "--noconfirm", "--config"])
-            .args([self.conf.as_os_str(), "--root".as_ref(), self.root.as_os_str()])
-            .args(["--dbpath".as_ref(), self.root.join("db").as_os_str()])
-            .args(arguments)
-            .run()
-    }
-
-    /// Where the files lie that the fetched databases name, relative to the server.
-    fn wanted(&self) -> BTreeSet<String> {
-        let of = |name: &str| {
-            let files = named(&self.root.join(format!("db/sync/{name}.db")));
-            files
-                .into_iter()
-                .map(move |file| format!("{name}/os/x86_64/{file}"))
-                .collect::<Vec<_>>()
-        };
-        ["core", "testing"].into_iter().flat_map(of).collect()
-    }
+/// Where the files lie that the fetched databases name, relative to the server.
+fn wanted(reader: &Reader) -> BTreeSet<String> {
+    let of = |name: &str| {
+        let files = named(&reader.database(name));
+        files
+            .into_iter()
+            .map(move |file| format!("{name}/os/x86_64/{file}"))
+            .collect::<Vec<_>>()
+    };
+    FOLLOWED.into_iter().flat_map(of).collect()
 }
 
 #[test]
@@ -215,7 +186,8 @@ fn over_http_pacman_never_misses_a_file_and_recovers_from_a_split_signature() {
     let Some(web) = Web::serve(&house.directory.path().join("repos")) else {
         return;
     };
-    let reader = Reader::new(&house, &web, &key);
+    let reader = Reader::new(house.directory.path(), &web, &key);
+    reader.follow(&FOLLOWED);
     let done = AtomicBool::new(false);
     let (mut splits, mut wanted) = (0, BTreeSet::new());
     std::thread::scope(|scope| {
@@ -241,7 +213,7 @@ fn over_http_pacman_never_misses_a_file_and_recovers_from_a_split_signature() {
                 assert!(!was_split || sync == 0, "twice in a row: {ended:?}");
                 splits += 1;
             } else {
-                wanted.append(&mut reader.wanted());
+                wanted.append(&mut self::wanted(&reader));
             }
             was_split = is_split;
         }
@@ -276,7 +248,8 @@ fn of_two_publications_within_one_second_pacman_sees_the_second() {
     let Some(web) = Web::serve(&house.directory.path().join("repos")) else {
         return;
     };
-    let reader = Reader::new(&house, &web, &key);
+    let reader = Reader::new(house.directory.path(), &web, &key);
+    reader.follow(&FOLLOWED);
     for round in 1..4 {
         house.publish("core", "a", &format!("{round}-2"), Some(&key)).unwrap();
         reader.pacman(&["-Sy"]).expect(0);
