@@ -10,19 +10,24 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use archbuild::QUICK_LINT;
 use archbuild::payload::Payload;
 use archbuild::srcinfo::SrcInfo;
 use common::build_command::{LimitKind, NetworkUntil, Outcome, Phase};
 use common::cli::Messages;
+use common::metadata::{EVALUATION_BEGIN, EVALUATION_END, EVALUATION_SCRIPT};
 use common::names::PkgBase;
 use common::process::{Cause, Input, Output};
 
+use crate::acceleration::Acceleration;
 use crate::delivery::{self, Delivery};
 use crate::guest::{User, network_variables};
 use crate::log::Log;
 use crate::session::Session;
 
 const PREPARE: &str = include_str!("../guest/prepare");
+/// Reads the PKGBUILD: the directory is the guest's, and the script cannot be told of one.
+const READ: &str = "cd /startdir && exec bash --noprofile --norc -c \"$1\" evaluate \"$2\" \"$3\"";
 /// makepkg's exit codes that say what went wrong (its `util/error.sh`).
 const MAKEPKG_FUNCTION_FAILED: i32 = 4;
 const MAKEPKG_DEPENDENCIES: i32 = 8;
@@ -128,7 +133,19 @@ impl Build<'_> {
     /// Sends the files, the configuration, and brings the guest up to date.
     fn prepare(&mut self) -> Result<()> {
         let conf = self.task.makepkg_conf.as_deref().unwrap_or_default();
-        let argv = ["bash", "-c", PREPARE, "prepare", &self.task.pacman_conf, conf];
+        let quick_lint = match self.session.acceleration {
+            Acceleration::Kvm => "",
+            Acceleration::Tcg => QUICK_LINT,
+        };
+        let argv = [
+            "bash",
+            "-c",
+            PREPARE,
+            "prepare",
+            &self.task.pacman_conf,
+            conf,
+            quick_lint,
+        ];
         self.send(&self.task.payload, &argv)
             .map_err(|error| self.trouble("sending the files", &error, Outcome::Machine))?;
         self.pacman(&["-Syu"])?;
@@ -183,14 +200,7 @@ impl Build<'_> {
 
     /// Reads the PKGBUILD and installs what it needs.
     fn install_dependencies(&mut self) -> Result<SrcInfo> {
-        let command = self.makepkg(&["--printsrcinfo"]).output(Output::Capture);
-        let read = command.run().map_err(|error| {
-            // Reading it runs code of the package.
-            let ended = self.session.wait_for_end(Some(Phase::Dependencies));
-            anyhow!("the PKGBUILD cannot be read: {}", error.cause).context(ended.unwrap_or(Outcome::Failed(None)))
-        })?;
-        let info =
-            SrcInfo::parse(&String::from_utf8_lossy(&read.stdout), &self.task.arch).context(Outcome::Failed(None))?;
+        let info = self.read_pkgbuild()?;
         *self.pkgbase = Some(info.pkgbase.clone());
         let wanted = info.wanted(self.task.check);
         let argv = ["pacman", "-T", "--"]
@@ -210,6 +220,23 @@ impl Build<'_> {
             self.pacman(&argv)?;
         }
         Ok(info)
+    }
+
+    /// What the PKGBUILD says, as libmakepkg of the guest reads it.
+    fn read_pkgbuild(&self) -> Result<SrcInfo> {
+        let arch = &self.task.arch;
+        let variables = [("CARCH", arch.clone()), ("CHOST", format!("{arch}-pc-linux-gnu"))];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value));
+        let argv = ["bash", "--noprofile", "--norc", "-c", READ, "read"];
+        let script = [EVALUATION_SCRIPT, EVALUATION_BEGIN, EVALUATION_END];
+        let words = argv.iter().chain(&script);
+        let command = self.session.guest.command(User::Builder, &variables, words);
+        let read = command.output(Output::Capture).run().map_err(|error| {
+            // Reading it runs code of the package.
+            let ended = self.session.wait_for_end(Some(Phase::Dependencies));
+            anyhow!("the PKGBUILD cannot be read: {}", error.cause).context(ended.unwrap_or(Outcome::Failed(None)))
+        })?;
+        SrcInfo::parse(&String::from_utf8_lossy(&read.stdout), arch).context(Outcome::Failed(None))
     }
 
     /// Sends sources that the caller has already to where makepkg looks for them.
@@ -282,10 +309,7 @@ impl Build<'_> {
         // The directory is the guest's; makepkg has no option for it.
         // A guest with little memory allows less than what is asked for.
         let limit = "cd /startdir && { ulimit -u \"$1\" || :; } 2>/dev/null; shift";
-        let script = match options {
-            ["--printsrcinfo"] => format!("{limit}; exec makepkg \"$@\" </dev/null"),
-            _ => format!("{limit}; exec makepkg \"$@\" 2>&1 </dev/null"),
-        };
+        let script = format!("{limit}; exec makepkg \"$@\" 2>&1 </dev/null");
         let most = self.task.processes.map(|number| number.to_string());
         let most = most.as_deref().unwrap_or("unlimited");
         let mut argv: Vec<OsString> = ["bash", "-c", &script, "makepkg", most].map(Into::into).to_vec();

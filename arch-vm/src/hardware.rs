@@ -42,13 +42,17 @@ pub(crate) struct Platform {
     native: &'static [&'static str],
 }
 
+/// Everything that qemu knows, but for what is slower than doing without where it is emulated: instructions that fill and
+/// copy memory byte by byte, and a fifth level of page tables.
+const PROCESSOR: &str = "max,erms=off,fsrm=off,la57=off";
+
 const PLATFORMS: &[(&[&str], Platform)] = &[
     (
         &["x86_64"],
         Platform {
             program: "qemu-system-x86_64",
             machine: "q35",
-            cpu: "max",
+            cpu: PROCESSOR,
             console: "ttyS0",
             native: &["x86_64"],
         },
@@ -58,7 +62,7 @@ const PLATFORMS: &[(&[&str], Platform)] = &[
         Platform {
             program: "qemu-system-i386",
             machine: "q35",
-            cpu: "max",
+            cpu: PROCESSOR,
             console: "ttyS0",
             native: &["x86_64", "i686"],
         },
@@ -298,7 +302,10 @@ pub(crate) fn shell_word(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use common::process::{Command, Output};
+
     use super::*;
+    use crate::qmp::Qmp;
 
     fn plan<'a>(boot: &'a Boot, arch: &str) -> Plan<'a> {
         Plan {
@@ -352,6 +359,64 @@ mod tests {
             let script = format!("printf %s {}", shell_word(text));
             let read = common::process::Command::new("sh").arg("-c").arg(script).run().unwrap();
             assert_eq!(read.stdout, text.as_bytes());
+        }
+    }
+
+    /// Starts a machine that waits before its first instruction, and asks it how it is.
+    fn is_accepted(arch: &str) {
+        let platform = Platform::of(&arch.parse().unwrap()).unwrap();
+        if !testkit::need::programs(&["qemu-img"]) || !is_installed(platform.program) {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let extra = at("extra,0.raw");
+        std::fs::File::create(&extra).unwrap().set_len(1 << 20).unwrap();
+        let image = Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]);
+        image.arg(at("overlay.qcow2")).arg("64M").run().unwrap();
+        let plan = Plan {
+            overlay: at("overlay.qcow2"),
+            extra_disks: vec![extra],
+            ..plan(&Boot::Disk, arch)
+        };
+        let argv = plan.argv();
+        let command = Command::new(&argv[0])
+            .args(&argv[1..])
+            .arg("-S")
+            .directory(directory.path());
+        let qemu = command.output(Output::Capture).spawn().unwrap();
+        let (sender, _events) = std::sync::mpsc::channel();
+        let mut qmp = loop {
+            match Qmp::connect(directory.path(), sender.clone()) {
+                Ok(qmp) => break qmp,
+                Err(_) if qemu.is_running() => std::thread::sleep(std::time::Duration::from_millis(20)),
+                Err(error) => panic!(
+                    "{arch}: {error}: {}",
+                    String::from_utf8_lossy(&qemu.wait().unwrap().stderr)
+                ),
+            }
+        };
+        assert_eq!(qmp.status().unwrap(), "prelaunch");
+        assert!(qmp.ssh_port().unwrap() > 0);
+        let card = serde_json::json!({"name": format!("{FETCH_CARD}-card"), "up": false});
+        qmp.execute("set_link", &card).unwrap();
+    }
+
+    /// Emulators of other architectures are no part of what the tests need.
+    #[expect(clippy::print_stderr, reason = "a skip has to be seen")]
+    fn is_installed(program: &str) -> bool {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let is_there = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+        if !is_there {
+            eprintln!("SKIPPED: {program} is not installed");
+        }
+        is_there
+    }
+
+    #[test]
+    fn qemu_accepts_the_machine_of_each_architecture() {
+        for arch in ["x86_64", "i686", "aarch64", "riscv64"] {
+            is_accepted(arch);
         }
     }
 }

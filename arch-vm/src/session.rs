@@ -66,6 +66,8 @@ pub(crate) struct Session {
     pub(crate) times: Times,
     /// Tells the watch how far the build is.
     pub(crate) progress: Arc<Progress>,
+    /// Who executes its instructions.
+    pub(crate) acceleration: Acceleration,
     _base: Option<Base>,
 }
 
@@ -256,14 +258,14 @@ impl Opener<'_> {
             deadline,
         };
         let (machine, events) = Machine::launch(self.place, slot, launch)?;
-        self.look_after(machine, events, origin.base, deadline)
+        self.look_after(machine, events, origin, deadline)
     }
 
     fn look_after(
         &self,
         machine: Machine,
         events: Receiver<Event>,
-        base: Option<Base>,
+        origin: Origin,
         deadline: Instant,
     ) -> Result<Session> {
         let (stop, progress) = (Interrupt::new(), Arc::new(Progress::default()));
@@ -291,7 +293,8 @@ impl Opener<'_> {
             machine,
             times: Times::default(),
             progress,
-            _base: base,
+            acceleration: origin.acceleration,
+            _base: origin.base,
         })
     }
 

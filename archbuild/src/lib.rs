@@ -51,6 +51,9 @@ use crate::call::{Call, Refusal};
 use crate::cli::{Action, Cli};
 use crate::pacman_conf::PacmanConfError;
 
+/// Saves an emulated makepkg hundreds of processes: to be put into libmakepkg's lint_pkgbuild directory.
+pub const QUICK_LINT: &str = include_str!("quick-lint.sh");
+
 /// Runs the tool.
 pub fn main(args: impl IntoIterator<Item = OsString>, stdin: &mut dyn Read, stdout: &mut dyn Write) -> ExitCode {
     let cli: Cli = match common::cli::parse(args, stdout) {

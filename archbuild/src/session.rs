@@ -11,6 +11,7 @@ use common::interrupt::Interrupt;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
 
+use crate::QUICK_LINT;
 use crate::copy::{Below, WorkingCopy};
 use crate::databases::Databases;
 use crate::emulation::Runner;
@@ -23,8 +24,6 @@ use crate::sandbox::{BUILD_ID, BUILD_USER, Network, Sandbox, Sources};
 
 /// ENOEXEC, as bubblewrap says it.
 const NOT_EXECUTABLE: &str = "Exec format error";
-/// Saves an emulated makepkg hundreds of processes.
-const QUICK_LINT: &str = include_str!("quick-lint.sh");
 /// What a root has to have below usr/bin.
 const NEEDED_PROGRAMS: &[&str] = &["bash", "env", "makepkg", "pacman", "setpriv"];
 /// Packages of every root.
