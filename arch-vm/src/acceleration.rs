@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use common::account::Account;
 use common::atomic;
 use common::cli::Messages;
 use common::clock::Now;
@@ -76,31 +77,45 @@ fn remembered_or_probed(
     }
     let known = format!("{} {}", Now::read().boot_id, qemu_version(platform)?);
     let path = settings.vm_dir.join(format!("acceleration-{}", settings.arch));
-    let remembered = fs::read_to_string(&path).unwrap_or_default();
-    for choice in [Acceleration::Kvm, Acceleration::Tcg] {
-        if remembered.trim_end() == format!("{known} {}", choice.as_str()) {
-            return Ok(choice);
-        }
+    if let Some(choice) = remembered(&path, &known) {
+        return Ok(choice);
     }
-    let choice = if boots_under_kvm(settings, platform, boot, interrupt)? {
+    let argv = hardware::probe(platform, Acceleration::Kvm, boot);
+    let choice = if is_alive(&argv, settings.account.as_ref(), interrupt, LIMIT)? {
         Acceleration::Kvm
     } else {
         Acceleration::Tcg
     };
-    atomic::write(&path, format!("{known} {}\n", choice.as_str()).as_bytes())?;
+    remember(&path, &known, choice)?;
     Ok(choice)
 }
 
-fn boots_under_kvm(settings: &Settings, platform: &Platform, boot: &Boot, interrupt: &Interrupt) -> Result<bool> {
-    let argv = hardware::probe(platform, Acceleration::Kvm, boot);
+/// What was found out where this was known, too.
+fn remembered(path: &Path, known: &str) -> Option<Acceleration> {
+    let text = fs::read_to_string(path).ok()?;
+    let name = text.trim_end().strip_prefix(known)?.strip_prefix(' ')?;
+    [Acceleration::Kvm, Acceleration::Tcg]
+        .into_iter()
+        .find(|choice| choice.as_str() == name)
+}
+
+fn remember(path: &Path, known: &str, choice: Acceleration) -> Result<()> {
+    Ok(atomic::write(
+        path,
+        format!("{known} {}\n", choice.as_str()).as_bytes(),
+    )?)
+}
+
+/// Whether a machine says on its console that it runs, and switches itself off in time.
+fn is_alive(argv: &[String], account: Option<&Account>, interrupt: &Interrupt, limit: Duration) -> Result<bool> {
     let place = tempfile::tempdir().context("cannot make a directory for a trial of KVM")?;
-    crate::place::give(place.path(), settings.account.as_ref())?;
+    crate::place::give(place.path(), account)?;
     let tried = Command::new("setpriv")
         .args(["--pdeathsig", "KILL"])
-        .args(&argv)
+        .args(argv)
         .directory(place.path())
-        .account(settings.account.as_ref())
-        .timeout(LIMIT)
+        .account(account)
+        .timeout(limit)
         .interrupt(interrupt)
         .run();
     match tried {
@@ -111,5 +126,44 @@ fn boots_under_kvm(settings: &Settings, platform: &Platform, boot: &Boot, interr
         }
         Err(error) if matches!(error.cause, Cause::Interrupted) => Err(error).context("trying KVM"),
         Err(_) => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_hangs_crashes_or_says_nothing_is_not_alive() {
+        let is_alive = |script: &str, limit| {
+            let argv = ["sh", "-c", script].map(str::to_owned);
+            is_alive(&argv, None, &Interrupt::new(), limit).unwrap()
+        };
+        let long = Duration::from_secs(60);
+        assert!(is_alive("echo 'x arch-vm: alive' >console.log", long));
+        assert!(!is_alive("true", long));
+        assert!(!is_alive("echo arch-vm: alive >console.log; kill -SEGV $$", long));
+        assert!(!is_alive("exec sleep 600", Duration::from_millis(200)));
+    }
+
+    #[test]
+    fn somebody_who_ends_the_trial_learns_nothing_of_kvm() {
+        let interrupt = Interrupt::new();
+        interrupt.raise();
+        let argv = ["sleep", "600"].map(str::to_owned);
+        assert!(is_alive(&argv, None, &interrupt, Duration::from_secs(60)).is_err());
+    }
+
+    #[test]
+    fn what_was_found_out_is_remembered_for_this_boot_and_this_qemu() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("acceleration-x86_64");
+        assert_eq!(remembered(&path, "boot qemu-7"), None);
+        for choice in [Acceleration::Kvm, Acceleration::Tcg] {
+            remember(&path, "boot qemu-7", choice).unwrap();
+            assert_eq!(remembered(&path, "boot qemu-7"), Some(choice));
+            assert_eq!(remembered(&path, "boot qemu-8"), None);
+            assert_eq!(remembered(&path, "boot qemu"), None);
+        }
     }
 }
