@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use archbuild::payload::Payload;
@@ -18,6 +19,7 @@ use crate::hardware::shell_word;
 use crate::log::Log;
 use crate::relay::MIRROR;
 use crate::session::{Opener, Session};
+use crate::watch::{peak_memory, processor_time};
 use crate::{Refusal, failure_of, outcome_of};
 
 /// One build, and what came of it so far.
@@ -31,6 +33,16 @@ struct Building<'a> {
     pkgbase: Option<PkgBase>,
     packages: Vec<FileName>,
     kept: Option<String>,
+    usage: Usage,
+}
+
+/// What the machine used.
+#[derive(Debug, Clone, Copy, Default)]
+struct Usage {
+    /// Most memory of qemu in bytes.
+    memory: Option<u64>,
+    /// Its processor time.
+    processor: Option<Duration>,
 }
 
 /// Builds the package in the working directory.
@@ -46,6 +58,7 @@ pub(crate) fn build(call: &Call<'_>, args: &VmBuildArgs, stdout: &mut dyn Write)
         pkgbase: None,
         packages: Vec::new(),
         kept: None,
+        usage: Usage::default(),
     };
     let started = Now::read().unix;
     let (outcome, message) = match building.run() {
@@ -90,6 +103,9 @@ impl Building<'_> {
         }
         let mut session = opener.open()?;
         let built = self.build_in(&mut session);
+        let pid = session.machine.pid();
+        self.usage.memory = peak_memory(pid);
+        self.usage.processor = Some(processor_time(pid)).filter(|time| !time.is_zero());
         if self.args.build.keep.applies(built.is_ok()) && session.ended(None) != Some(Outcome::Machine) {
             self.keep(session)?;
         }
@@ -168,8 +184,8 @@ impl Building<'_> {
                 started,
                 milliseconds: phases.iter().map(|phase| phase.milliseconds).sum(),
                 phases,
-                peak_memory: None,
-                cpu_milliseconds: None,
+                peak_memory: self.usage.memory,
+                cpu_milliseconds: self.usage.processor.and_then(|time| time.as_millis().try_into().ok()),
                 message,
                 kept: self.kept,
             };

@@ -97,7 +97,7 @@ pub(crate) enum Action {
 pub(crate) struct InstallArgs {
     /// The target (key arch)
     pub(crate) arch: Option<Arch>,
-    /// Put a copy of the base image there, its kernel and initramfs beside it
+    /// Put a copy of the base image there, what it boots beside it
     pub(crate) image: Option<PathBuf>,
 }
 
@@ -191,7 +191,7 @@ pub(crate) struct RunArgs {
 /// Options of `check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// The image, in any format that qemu knows; IMAGE.kernel and IMAGE.initramfs are booted where they are
+    /// The image, in any format that qemu knows; IMAGE.kernel and IMAGE.initramfs are booted where they are there
     pub(crate) image: PathBuf,
     /// The target (key arch)
     pub(crate) arch: Option<Arch>,

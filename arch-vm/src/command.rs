@@ -63,7 +63,7 @@ impl Call<'_> {
                 machines::enter(&self.place, &args.id, &command.collect::<Vec<_>>())?;
             }
             Action::Console(args) => {
-                machines::console(&self.place, &args.id, &mut std::io::stdin().lock(), stdout)?;
+                machines::console((&self.place, &args.id), std::io::stdin(), stdout, self.interrupt)?;
             }
             Action::Stop(args) => machines::stop(&self.place, &args.id)?,
             Action::Clean(args) => {

@@ -119,7 +119,10 @@ impl Installer<'_> {
     /// archbuild, printing the guest's file tree.
     fn tree(&self, to: File) -> Result<Child> {
         let settings = self.settings;
-        let mut command = Command::new(sibling("archbuild"));
+        // It tidies up, also when we are killed.
+        let mut command = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM"])
+            .arg(sibling("archbuild"));
         if let Some(path) = self.config_option {
             command = command.arg("--config").arg(path);
         }
@@ -207,7 +210,7 @@ impl Installer<'_> {
     }
 }
 
-/// Copies a base image to a place of the caller's, its kernel and initramfs beside it.
+/// Copies a base image to a place of the caller's; kernel, initramfs and the name of the root file system beside it.
 pub(crate) fn copy_to(base: &Base, arch: &Arch, image: &Path) -> Result<()> {
     let directory = base.disk();
     let directory = directory.parent().context("a base image lies in a directory")?;
@@ -226,7 +229,8 @@ pub(crate) fn copy_to(base: &Base, arch: &Arch, image: &Path) -> Result<()> {
         io::copy(&mut from, &mut file).with_context(copying)?;
         common::atomic::persist(file, &name)?;
     }
-    Ok(())
+    let root = format!("{}\n", base.record.root);
+    Ok(common::atomic::write(&beside(image, "root"), root.as_bytes())?)
 }
 
 /// `IMAGE.kernel` for an image.

@@ -1,7 +1,7 @@
 //! A machine: its directory, its overlay, qemu, and the way into it.
 //!
-//! Invariant: everything of a machine lies in `machines/ID` (the overlay perhaps elsewhere, and then `machine.json` says
-//! where); ID, port and names of sockets are unique by construction. Qemu ends with this process, however that ends,
+//! Invariant: everything of a machine lies in `machines/ID` (the overlay perhaps elsewhere, and then the link `overlay`
+//! is there before it); ID, port and names of sockets are unique by construction. Qemu ends with this process, however that ends,
 //! unless the machine may be kept. A machine whose lock is free is nobody's: kept, or left by a killed process.
 
 use std::fs::{self, File};
@@ -17,7 +17,10 @@ use common::interrupt::Interrupt;
 use common::lock::{Lock, Mode, Patience};
 use common::names::Arch;
 use common::process::{Child, Command, Output};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use nix::sys::statvfs::statvfs;
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -30,6 +33,10 @@ use crate::relay::RelayConfig;
 pub(crate) const LOCK: &str = "lock";
 /// What is written down of it.
 const RECORD: &str = "machine.json";
+/// The link to an overlay that lies elsewhere.
+const OVERLAY_LINK: &str = "overlay";
+/// Where an image has its root file system unless `IMAGE.root` says otherwise.
+const FIRST_PARTITION: &str = "/dev/vda1";
 /// Bytes of messages of qemu that are kept.
 const MESSAGES: u64 = 1 << 20;
 /// How often it is looked whether qemu is ready.
@@ -135,6 +142,10 @@ impl Slot {
             free >> 20,
             limit >> 20
         );
+        if to.is_some() {
+            // First the way to it: whoever cleans up after us has to find it.
+            std::os::unix::fs::symlink(&overlay, self.directory.join(OVERLAY_LINK))?;
+        }
         create_overlay(place, backing, &overlay)?;
         Ok(overlay)
     }
@@ -371,11 +382,11 @@ pub(crate) fn console_tail(directory: &Path) -> String {
 /// Ends the qemu of a machine that nobody looks after, if it runs.
 pub(crate) fn end_qemu(directory: &Path) -> Result<()> {
     let (sender, events) = channel();
-    // Nobody listens: it does not run.
     let Ok(mut qmp) = Qmp::connect(directory, sender) else {
-        return Ok(());
+        // Nobody listens: it does not run, or was left alone before it listened.
+        return processes_in(directory).into_iter().try_for_each(kill);
     };
-    let pid = nix::unistd::Pid::from_raw(qmp.pid);
+    let pid = Pid::from_raw(qmp.pid);
     drop(qmp.execute("quit", &json!({})));
     let deadline = Instant::now() + QUIT;
     loop {
@@ -383,22 +394,40 @@ pub(crate) fn end_qemu(directory: &Path) -> Result<()> {
             Ok(Event::Gone) => return Ok(()),
             Ok(_) => {}
             // The socket says who listens, so it is still this process that has the number.
-            Err(_) => return nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).context("ending qemu"),
+            Err(_) => return kill(pid),
         }
     }
 }
 
+fn kill(pid: Pid) -> Result<()> {
+    match nix::sys::signal::kill(pid, Signal::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error).context("ending qemu"),
+    }
+}
+
+/// Emulators whose working directory this is.
+fn processes_in(directory: &Path) -> Vec<Pid> {
+    let (Ok(directory), Ok(entries)) = (fs::canonicalize(directory), fs::read_dir("/proc")) else {
+        return Vec::new();
+    };
+    let is_ours = |process: &Path| {
+        let program = fs::read_link(process.join("exe")).unwrap_or_default();
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.starts_with("qemu-system-") && fs::read_link(process.join("cwd")).is_ok_and(|place| place == directory)
+    };
+    let processes = entries.flatten().map(|entry| entry.path()).filter(|path| is_ours(path));
+    let pids = processes.filter_map(|path| path.file_name()?.to_str()?.parse().ok());
+    pids.map(Pid::from_raw).collect()
+}
+
 /// Removes the files of a machine that does not run.
 pub(crate) fn remove_machine(directory: &Path) -> Result<()> {
-    if let Some(record) = MachineRecord::read(directory) {
-        let name = record
-            .overlay
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        // The record may be another's work: nothing but an overlay of ours is removed.
+    if let Ok(overlay) = fs::read_link(directory.join(OVERLAY_LINK)) {
+        let name = overlay.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        // The link may be another's work: nothing but an overlay of ours is removed.
         if name.starts_with("arch-vm-") && name.ends_with(".qcow2") {
-            common::atomic::remove(&record.overlay)?;
+            common::atomic::remove(&overlay)?;
         }
     }
     remove_tree(directory)
@@ -414,7 +443,8 @@ pub(crate) fn boot_of_image(image: &Path) -> Boot {
         Boot::Kernel {
             kernel,
             initramfs,
-            root: "/dev/vda1".to_owned(),
+            root: fs::read_to_string(crate::install::beside(image, "root"))
+                .map_or_else(|_| FIRST_PARTITION.to_owned(), |text| text.trim().to_owned()),
         }
     } else {
         Boot::Disk

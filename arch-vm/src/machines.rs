@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use common::clock::format_utc;
@@ -18,9 +19,13 @@ use crate::hardware::{CONSOLE, CONSOLE_LOG};
 use crate::machine::{LOCK, MachineRecord, end_qemu, remove_machine};
 use crate::place::Place;
 use crate::qmp::{SOCKET, connect_in};
+use crate::snapshot;
 
 /// Beginning of the name of a machine that is being removed.
 const GONE: &str = ".gone-";
+
+/// How often somebody at a console is looked at for a wish to leave.
+const CONSOLE_TICK: Duration = Duration::from_millis(200);
 
 /// A name that no machine has.
 #[derive(Debug, Error)]
@@ -168,36 +173,43 @@ pub(crate) fn enter(place: &Place, id: &str, command: &[String]) -> Result<()> {
     Err(entry.exec(command).into())
 }
 
-/// Shows what a console said, and passes lines on in both directions until either side ends.
-pub(crate) fn console(place: &Place, id: &str, input: &mut dyn Read, out: &mut dyn Write) -> Result<()> {
-    let (directory, _) = find(place, id)?;
+/// Shows what a console said, and passes lines on in both directions until either side ends, or somebody ends us.
+pub(crate) fn console(
+    machine: (&Place, &str),
+    mut input: impl Read + Send + 'static,
+    out: &mut dyn Write,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let (directory, _) = find(machine.0, machine.1)?;
     out.write_all(&fs::read(directory.join(CONSOLE_LOG)).unwrap_or_default())?;
     out.flush()?;
-    let Ok(stream) = connect_in(&directory, CONSOLE) else {
+    let Ok(mut stream) = connect_in(&directory, CONSOLE) else {
         return Ok(());
     };
-    let mut from = stream.try_clone()?;
-    std::thread::scope(|scope| {
-        let shown = scope.spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(count) = from.read(&mut buffer) {
-                let mut stdout = io::stdout().lock();
-                if count == 0
-                    || stdout
-                        .write_all(&buffer[..count])
-                        .and_then(|()| stdout.flush())
-                        .is_err()
-                {
-                    break;
-                }
+    let mut to = stream.try_clone()?;
+    // Nobody waits for it: when the guest ends, it may stand in a read from the terminal.
+    std::thread::spawn(move || {
+        // Either side may end at any time, and that is the end.
+        drop(io::copy(&mut input, &mut to));
+        drop(to.shutdown(Shutdown::Both));
+    });
+    stream.set_read_timeout(Some(CONSOLE_TICK))?;
+    let mut buffer = [0; 4096];
+    while !interrupt.is_raised() {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                out.write_all(&buffer[..count])?;
+                out.flush()?;
             }
-        });
-        let mut to = &stream;
-        let sent = io::copy(input, &mut to);
-        drop(stream.shutdown(Shutdown::Both));
-        drop(shown.join());
-        sent.map(drop)
-    })?;
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+                ) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     Ok(())
 }
 
@@ -234,6 +246,9 @@ pub(crate) fn clean(place: &Place, extent: Extent, interrupt: &Interrupt) -> Res
             base::forget(&place, &right)?;
         }
         base::sweep(&place, &right)?;
+        if let Some(base) = base::current(&place)? {
+            snapshot::sweep(&base.snapshots())?;
+        }
     }
     Ok(())
 }

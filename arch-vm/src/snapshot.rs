@@ -57,6 +57,27 @@ pub(crate) fn ensure(
     read(&directory).context("the new snapshot has vanished")
 }
 
+/// Removes those that nobody finishes.
+pub(crate) fn sweep(below: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir(below) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with('.') || read(&path).is_some() {
+            continue;
+        }
+        match Lock::acquire(&below.join(format!(".{name}.lock")), Mode::Exclusive, Patience::Never) {
+            // Somebody may have finished it meanwhile.
+            Ok(_right) if read(&path).is_none() => remove_tree(&path)?,
+            Ok(_) | Err(LockError::Busy { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 fn read(directory: &Path) -> Option<Snapshot> {
     directory.join("ready").is_file().then(|| Snapshot {
         disk: directory.join("disk.qcow2"),

@@ -186,6 +186,13 @@ pub(crate) fn processor_time(pid: i32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+/// Most memory that a process had so far in bytes, from proc(5)'s status; none when it is gone.
+pub(crate) fn peak_memory(pid: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,12 +249,14 @@ mod tests {
     }
 
     #[test]
-    fn time_of_the_processor_is_read() {
+    fn time_of_the_processor_and_memory_are_read() {
         let own = i32::try_from(std::process::id()).unwrap();
         let begin = Instant::now();
         while processor_time(own).is_zero() {
             assert!(begin.elapsed() < Duration::from_secs(60));
         }
         assert!(processor_time(-1).is_zero());
+        assert!(peak_memory(own).unwrap() > 1 << 20);
+        assert_eq!(peak_memory(-1), None);
     }
 }
