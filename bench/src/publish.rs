@@ -1,7 +1,6 @@
 //! `bench --publish`: adds package files to a repository as the tools do, for the race with repo-add.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,7 +8,8 @@ use common::clock::Now;
 use common::config::{Config, Environment};
 use common::lock::Patience;
 use common::names::Repository;
-use common::package::{PackageError, PackageFile};
+use common::package::PackageFile;
+use common::parallel;
 use common::repository::{NewPackage, Repositories};
 use common::work_dir::{Scope, WorkDir};
 
@@ -39,7 +39,8 @@ impl Publication {
         let text = std::fs::read_to_string(&self.config).context("cannot read the configuration")?;
         let config = Config::from_text(&text)?;
         let repositories = Repositories::open(&config)?.with_environment(environment);
-        let packages = read_all(&self.files)?;
+        let packages = parallel::map(&self.files, |path| PackageFile::read(path));
+        let packages = packages.into_iter().collect::<Result<Vec<_>, _>>()?;
         let patience = Patience::Bounded(Duration::from_secs(60));
         let _locks = WorkDir::open(&config)?.lock(Scope::PackageDatabase, patience)?;
         let mut transaction = repositories.transaction();
@@ -56,27 +57,4 @@ fn signature_of(path: &Path) -> PathBuf {
     let mut signature = path.as_os_str().to_owned();
     signature.push(".sig");
     signature.into()
-}
-
-/// Reads package files, as many at a time as there are processors.
-fn read_all(paths: &[PathBuf]) -> anyhow::Result<Vec<PackageFile>> {
-    let next = AtomicUsize::new(0);
-    let work = || -> Result<Vec<PackageFile>, PackageError> {
-        let mut read = Vec::new();
-        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-            read.push(PackageFile::read(path)?);
-        }
-        Ok(read)
-    };
-    let workers = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(paths.len());
-    let parts = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        threads.into_iter().map(join).collect::<Result<Vec<_>, _>>()
-    })?;
-    Ok(parts.into_iter().flatten().collect())
 }

@@ -33,6 +33,7 @@ pub mod lock;
 pub mod metadata;
 pub mod names;
 pub mod package;
+pub mod parallel;
 pub mod priorities;
 pub mod process;
 pub mod release;

@@ -210,18 +210,7 @@ impl Repositories {
     /// # Errors
     /// The database cannot be read.
     pub fn packages(&self, repository: &Repository) -> Result<Vec<Entry>, RepositoryError> {
-        let Some(path) = self.directory(repository).database(directory::Kind::Db)? else {
-            return Ok(Vec::new());
-        };
-        database::read(&path)?
-            .values()
-            .map(|record| {
-                Entry::parse(&record.desc).map_err(|source| RepositoryError::Entry {
-                    path: path.clone(),
-                    source,
-                })
-            })
-            .collect()
+        stock::Stock::entries(&self.directory(repository))
     }
 
     /// Of several repositories those packages that have one of these names. It costs as much as the packages, not as the

@@ -10,15 +10,12 @@ use common::cli::Messages;
 use common::config::Config;
 use common::metadata::Metadata;
 use common::package::PackageError;
+use common::parallel;
 use common::repository::{Contents, Entry, Repositories};
-use common::soname::Sonames;
 use common::srcinfo::SrcInfo;
 use common::work_dir::WorkDir;
 
 use crate::decision::world::Links;
-
-/// How many threads read lists of sonames.
-const READERS: usize = 4;
 
 /// What git says of orders. Without packaging repositories the build list is somebody else's, and nothing is said.
 pub(crate) struct Sources<'m> {
@@ -87,22 +84,9 @@ pub(crate) fn add_links(
         .filter(|entry| !links.contains_key(entry.file_name.as_str()) && names.insert(&entry.file_name))
         .collect();
     let lists = work_dir.soname_lists();
-    let read = |entries: &[&Entry]| -> Vec<(String, Result<Sonames, PackageError>)> {
-        let one = |entry: &&Entry| (entry.file_name.to_string(), lists.of(repositories, entry));
-        entries.iter().map(one).collect()
-    };
+    let read = |entry: &&Entry| (entry.file_name.to_string(), lists.of(repositories, entry));
     let mut errors = Vec::new();
-    let found: Vec<_> = std::thread::scope(|scope| {
-        let parts: Vec<_> = missing
-            .chunks(missing.len().div_ceil(READERS).max(1))
-            .map(|part| scope.spawn(move || read(part)))
-            .collect();
-        let join = |part: std::thread::ScopedJoinHandle<'_, _>| {
-            part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        parts.into_iter().flat_map(join).collect()
-    });
-    for (name, sonames) in found {
+    for (name, sonames) in parallel::map(&missing, read) {
         match sonames {
             Ok(sonames) => {
                 links.insert(name, sonames);

@@ -63,8 +63,12 @@ impl Transaction<'_> {
         for directory in &directories {
             if self.concerns(directory)? || repositories.needs_recovery(directory)? {
                 directory.prepare()?;
-                locks.push(DatabaseLock::acquire(directory.lock_path(), patience)?);
-                directory.sweep_files();
+                let lock = DatabaseLock::acquire(directory.lock_path(), patience)?;
+                directory.sweep_generations();
+                if lock.was_left {
+                    directory.sweep_files();
+                }
+                locks.push(lock);
             }
         }
         repositories.recover(&directories, now, &mut commit)?;

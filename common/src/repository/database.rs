@@ -134,39 +134,103 @@ fn read_archive(archive: impl Read, path: &Path) -> Result<Content, RepositoryEr
 
 /// Cuts a part of an archive that was written here into those of the packages, without understanding them.
 pub(super) fn split(plain: &[u8]) -> io::Result<Vec<(PkgName, &[u8])>> {
-    let damaged = || io::Error::other("a segment that is no archive of packages");
     let mut parts: Vec<(PkgName, Range<usize>)> = Vec::new();
     let mut current = String::new();
-    let mut long_path = None;
-    let mut at = 0;
-    while at < plain.len() {
-        let header = tar::Header::from_byte_slice(plain.get(at..at + BLOCK).ok_or_else(damaged)?);
-        let size = usize::try_from(header.entry_size()?).map_err(io::Error::other)?;
-        let content = at + BLOCK..at + BLOCK + size;
-        let end = at + BLOCK + size.next_multiple_of(BLOCK);
-        let path = match header.entry_type() {
-            // A path that is too long for a header comes before it, as content.
-            tar::EntryType::GNULongName => {
-                let path = String::from_utf8_lossy(plain.get(content).ok_or_else(damaged)?).into_owned();
-                long_path.insert(path).clone()
-            }
-            _ => long_path
-                .take()
-                .unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned()),
-        };
+    for member in Members::of(plain) {
+        let Member { path, whole, .. } = member?;
         let directory = path.split_once('/').ok_or_else(damaged)?.0;
         match parts.last_mut() {
-            Some((_, range)) if directory == current => range.end = end,
+            Some((_, range)) if directory == current => range.end = whole.end,
             _ => {
                 let name = directory.rsplitn(3, '-').nth(2).ok_or_else(damaged)?;
-                parts.push((name.parse().map_err(io::Error::other)?, at..end));
+                parts.push((name.parse().map_err(io::Error::other)?, whole));
                 directory.clone_into(&mut current);
             }
         }
-        at = end;
     }
     let cut = |(name, range)| Some((name, plain.get(range)?));
     parts.into_iter().map(|part| cut(part).ok_or_else(damaged)).collect()
+}
+
+/// The `desc` files in a part of an archive that was written here.
+pub(super) fn descs(plain: &[u8]) -> io::Result<Vec<&str>> {
+    let mut descs = Vec::new();
+    for member in Members::of(plain) {
+        let Member { path, content, .. } = member?;
+        if path.ends_with("/desc") {
+            descs.push(std::str::from_utf8(content).map_err(io::Error::other)?);
+        }
+    }
+    Ok(descs)
+}
+
+fn damaged() -> io::Error {
+    io::Error::other("a segment that is no archive of packages")
+}
+
+/// One member of an archive in memory.
+struct Member<'a> {
+    path: String,
+    content: &'a [u8],
+    /// Where it lies, with its headers and its padding.
+    whole: Range<usize>,
+}
+
+/// The members of an archive that was written here, without its end mark, one after the other.
+struct Members<'a> {
+    plain: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Members<'a> {
+    const fn of(plain: &'a [u8]) -> Self {
+        Self { plain, at: 0 }
+    }
+
+    /// One header with what belongs to it.
+    fn step(&mut self) -> io::Result<(tar::EntryType, Member<'a>)> {
+        let start = self.at;
+        let header = tar::Header::from_byte_slice(self.plain.get(start..start + BLOCK).ok_or_else(damaged)?);
+        let size = usize::try_from(header.entry_size()?).map_err(io::Error::other)?;
+        let content = start + BLOCK..(start + BLOCK).checked_add(size).ok_or_else(damaged)?;
+        self.at = content.end.next_multiple_of(BLOCK);
+        let member = Member {
+            path: String::from_utf8_lossy(&header.path_bytes()).into_owned(),
+            content: self.plain.get(content).ok_or_else(damaged)?,
+            whole: start..self.at,
+        };
+        Ok((header.entry_type(), member))
+    }
+
+    /// A path that is too long for a header comes before it, as content.
+    fn member(&mut self) -> io::Result<Member<'a>> {
+        match self.step()? {
+            (tar::EntryType::GNULongName, name) => {
+                let (_, member) = self.step()?;
+                Ok(Member {
+                    path: String::from_utf8_lossy(name.content).trim_end_matches('\0').to_owned(),
+                    whole: name.whole.start..member.whole.end,
+                    ..member
+                })
+            }
+            (_, member) => Ok(member),
+        }
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = io::Result<Member<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.plain.len() {
+            return None;
+        }
+        let member = self.member();
+        if member.is_err() {
+            self.at = self.plain.len();
+        }
+        Some(member)
+    }
 }
 
 fn append(builder: &mut tar::Builder<impl Write>, path: &str, content: Option<&str>, time: u64) -> io::Result<()> {
@@ -217,6 +281,8 @@ mod tests {
             for ((name, part), (found, cut)) in names.iter().zip(&parts).zip(cut) {
                 assert_eq!((found.as_str(), cut), (name.as_str(), &part[..]));
             }
+            let expected: Vec<String> = names.iter().map(|name| record(name).desc).collect();
+            assert_eq!(descs(&plain).unwrap(), expected);
             let content = read_part(&plain, Path::new("x")).unwrap();
             assert_eq!(content.len(), 3);
             for (name, found) in content {

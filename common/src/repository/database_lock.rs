@@ -24,6 +24,8 @@ const EMPTY_IS_STALE_AFTER: Duration = Duration::from_secs(60);
 #[must_use = "the lock is released when this is dropped"]
 pub(super) struct DatabaseLock {
     path: PathBuf,
+    /// Its last holder was killed, and may have left something half made.
+    pub(super) was_left: bool,
 }
 
 impl DatabaseLock {
@@ -37,7 +39,7 @@ impl DatabaseLock {
         loop {
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(mut file) => {
-                    let lock = Self { path };
+                    let lock = Self { path, was_left: false };
                     writeln!(file, "{}", std::process::id()).map_err(FileError::at("write", &lock.path))?;
                     return Ok(lock);
                 }
@@ -48,7 +50,7 @@ impl DatabaseLock {
             if is_stale(&path, &holder) {
                 // Written anew under its name, so that nobody else sees it free in between.
                 atomic::write(&path, format!("{}\n", std::process::id()).as_bytes())?;
-                return Ok(Self { path });
+                return Ok(Self { path, was_left: true });
             }
             if Instant::now() >= deadline {
                 let holder = if holder.is_empty() {
@@ -95,13 +97,14 @@ mod tests {
         let held = DatabaseLock::acquire(path.clone(), Patience::Never).unwrap();
         let error = DatabaseLock::acquire(path.clone(), Patience::Never).unwrap_err();
         assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+        assert!(!held.was_left);
         drop(held);
         assert!(!path.exists());
         let dead = crate::process::Command::new("true").spawn().unwrap();
         let pid = dead.id();
         dead.wait().unwrap();
         atomic::write(&path, format!("{pid}\n").as_bytes()).unwrap();
-        drop(DatabaseLock::acquire(path.clone(), Patience::Never).unwrap());
+        assert!(DatabaseLock::acquire(path.clone(), Patience::Never).unwrap().was_left);
         atomic::write(&path, b"").unwrap();
         assert!(DatabaseLock::acquire(path, Patience::Never).is_err());
     }

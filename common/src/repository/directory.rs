@@ -265,9 +265,8 @@ impl Directory {
         fs::remove_dir_all(&gone).map_err(FileError::at("remove", &gone))
     }
 
-    /// Removes what a killed tool left half made.
-    pub(super) fn sweep(&self) {
-        atomic::sweep(&self.path, Duration::ZERO);
+    /// Removes generations that are half removed.
+    pub(super) fn sweep_generations(&self) {
         atomic::sweep(&self.generations_path(), Duration::ZERO);
     }
 

@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Duration;
 
 use super::commit::{Commit, signature_of};
 use super::database::{self, Content, Record};
 use super::directory::{Directory, Kind};
 use super::{Repositories, RepositoryError};
-use crate::atomic::FileError;
+use crate::atomic::{self, FileError};
 use crate::names::FileName;
 use crate::package::PackageFile;
 
@@ -117,9 +118,10 @@ impl Repositories {
 }
 
 impl Directory {
-    /// Removes temporary files and directories of killed tools; the repository's lock is held.
+    /// Removes temporary files of killed tools; the repository's lock is held. It looks at every name in the directory, so
+    /// it is called when the lock's last holder was killed.
     pub(super) fn sweep_files(&self) {
-        self.sweep();
+        atomic::sweep(&self.path, Duration::ZERO);
         // repo-add's own, see create_db in it.
         for kind in Kind::ALL {
             let left = self.path.join(format!(".tmp.{}", self.database_name(kind)));

@@ -10,10 +10,12 @@
 //!
 //! The index `REPO.db.segments` lies beside the database and has a line for each segment: first package, length and
 //! CRC-32 of the deflated bytes, length and CRC-32 of the inflated ones (the CRCs hexadecimal). It is derived: without
-//! it, or when it does not fit the database to the last bit, everything is read and written once.
+//! it, or when it does not fit the database, everything is read and written once. Of the database only what is needed is
+//! read; each segment is checked then, and one that is not what the index says is an error, as it is for pacman.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use crc32fast::Hasher;
@@ -97,6 +99,10 @@ impl Segment {
         Ok((segment, deflated))
     }
 
+    fn is_another(&self) -> io::Error {
+        io::Error::other(format!("the segment of {} is not what the index says", self.first))
+    }
+
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
         let segment = Self {
@@ -124,44 +130,51 @@ impl std::fmt::Display for Segment {
     }
 }
 
-/// A database in memory with its segments, as they were when it was written.
+/// A database with its segments, which are read when they are needed and checked then.
 #[derive(Debug)]
 pub(super) struct Volume {
-    bytes: Vec<u8>,
+    file: File,
     segments: Vec<Segment>,
-    places: Vec<Range<usize>>,
+    /// Where each segment begins, and the last one ends.
+    places: Vec<u64>,
 }
 
 impl Volume {
-    /// Reads a database with its index; `None` when one of them is missing, or they do not fit in every bit.
+    /// Opens a database with its index; `None` when one of them is missing, or they do not fit: header, end and all
+    /// checksums together are what the index says.
     pub(super) fn open(database: &Path, index: &Path) -> Result<Option<Self>, FileError> {
-        let (Some(index), Some(bytes)) = (atomic::read_text(index)?, atomic::read(database)?) else {
+        let Some(index) = atomic::read_text(index)? else {
             return Ok(None);
         };
-        Ok(Self::fit(&index, bytes))
+        match File::open(database) {
+            Ok(file) => Self::fit(&index, file).map_err(FileError::at("read", database)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(FileError::at("open", database)(error)),
+        }
     }
 
-    fn fit(index: &str, bytes: Vec<u8>) -> Option<Self> {
-        let segments = index.lines().map(Segment::parse).collect::<Option<Vec<_>>>()?;
-        let mut places = Vec::with_capacity(segments.len());
-        let mut at = HEADER.len();
+    fn fit(index: &str, file: File) -> io::Result<Option<Self>> {
+        let Some(segments) = index.lines().map(Segment::parse).collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
         let mut sum = Sum::default();
+        let mut places = vec![HEADER.len() as u64];
+        let mut end = HEADER.len() as u64;
         for segment in &segments {
-            let place = at..at.checked_add(segment.length)?;
-            if crc32fast::hash(bytes.get(place.clone())?) != segment.check {
-                return None;
-            }
             sum.add(segment.crc, segment.size);
-            at = place.end;
-            places.push(place);
+            end = end.saturating_add(segment.length as u64);
+            places.push(end);
         }
-        sum.add(crc32fast::hash(&END_MARK), END_MARK.len());
-        let is_whole = bytes.starts_with(&HEADER) && bytes.len() > at && bytes.ends_with(&sum.trailer());
-        is_whole.then_some(Self {
-            bytes,
-            segments,
-            places,
-        })
+        let expected = sum.end()?;
+        let length = file.metadata()?.len();
+        if end.checked_add(expected.len() as u64) != Some(length) {
+            return Ok(None);
+        }
+        let (mut header, mut found) = (HEADER, expected.clone());
+        file.read_exact_at(&mut header, 0)?;
+        file.read_exact_at(&mut found, end)?;
+        let is_whole = header == HEADER && found == expected;
+        Ok(is_whole.then_some(Self { file, segments, places }))
     }
 
     /// The segments, sorted by their first packages.
@@ -176,20 +189,29 @@ impl Volume {
         (!self.segments.is_empty()).then(|| after.saturating_sub(1))
     }
 
-    /// A segment as it lies in the database.
-    pub(super) fn deflated(&self, position: usize) -> &[u8] {
-        &self.bytes[self.places[position].clone()]
+    /// A segment as it lies in the database, into a buffer that is used again.
+    fn read(&self, position: usize, deflated: &mut Vec<u8>) -> io::Result<()> {
+        let segment = &self.segments[position];
+        deflated.resize(segment.length, 0);
+        self.file.read_exact_at(deflated, self.places[position])?;
+        if crc32fast::hash(deflated) == segment.check {
+            Ok(())
+        } else {
+            Err(segment.is_another())
+        }
     }
 
     /// The part of the archive that a segment holds.
     pub(super) fn inflated(&self, position: usize) -> io::Result<Vec<u8>> {
         let segment = &self.segments[position];
+        let mut deflated = Vec::new();
+        self.read(position, &mut deflated)?;
         let (mut decompress, mut plain) = (Decompress::new(false), Vec::with_capacity(segment.size));
         loop {
             let before = (decompress.total_in(), decompress.total_out());
             let taken = usize::try_from(before.0).map_err(io::Error::other)?;
             decompress
-                .decompress_vec(&self.deflated(position)[taken..], &mut plain, FlushDecompress::Sync)
+                .decompress_vec(&deflated[taken..], &mut plain, FlushDecompress::Sync)
                 .map_err(io::Error::other)?;
             if before == (decompress.total_in(), decompress.total_out()) {
                 break;
@@ -198,30 +220,42 @@ impl Volume {
         if plain.len() == segment.size && crc32fast::hash(&plain) == segment.crc {
             Ok(plain)
         } else {
-            Err(io::Error::other(format!(
-                "the segment of {} is not what the index says",
-                segment.first
-            )))
+            Err(segment.is_another())
         }
     }
 }
 
+/// A segment of the next database.
+pub(super) enum Part<'a> {
+    /// One of the last database.
+    Kept(&'a Volume, usize),
+    /// A new one, deflated.
+    Made(&'a Segment, &'a [u8]),
+}
+
 /// Writes a database out of segments; returns its index.
-pub(super) fn write<'a>(parts: impl Iterator<Item = (&'a Segment, &'a [u8])>, out: impl Write) -> io::Result<String> {
+pub(super) fn write<'a>(parts: impl Iterator<Item = Part<'a>>, out: impl Write) -> io::Result<String> {
     let mut out = BufWriter::with_capacity(1 << 20, out);
     let mut index = String::new();
     let mut sum = Sum::default();
+    let mut copied = Vec::new();
     out.write_all(&HEADER)?;
-    for (segment, deflated) in parts {
-        out.write_all(deflated)?;
+    for part in parts {
+        let segment = match part {
+            Part::Kept(volume, position) => {
+                volume.read(position, &mut copied)?;
+                out.write_all(&copied)?;
+                &volume.segments[position]
+            }
+            Part::Made(segment, deflated) => {
+                out.write_all(deflated)?;
+                segment
+            }
+        };
         sum.add(segment.crc, segment.size);
         index.push_str(&format!("{segment}\n"));
     }
-    let mut end = DeflateEncoder::new(Vec::new(), Compression::new(6));
-    end.write_all(&END_MARK)?;
-    out.write_all(&end.finish()?)?;
-    sum.add(crc32fast::hash(&END_MARK), END_MARK.len());
-    out.write_all(&sum.trailer())?;
+    out.write_all(&sum.end()?)?;
     out.flush()?;
     Ok(index)
 }
@@ -239,12 +273,16 @@ impl Sum {
         self.size += size as u64;
     }
 
-    /// The end of a gzip member: CRC-32, and the length modulo 2^32.
-    fn trailer(&self) -> [u8; 8] {
-        let mut trailer = [0; 8];
-        trailer[..4].copy_from_slice(&self.crc.clone().finalize().to_le_bytes());
-        trailer[4..].copy_from_slice(&self.size.to_le_bytes()[..4]);
-        trailer
+    /// What follows the segments: the end mark of the archive, deflated, and that of the gzip member, which is CRC-32
+    /// and length modulo 2^32.
+    fn end(mut self) -> io::Result<Vec<u8>> {
+        let mut mark = DeflateEncoder::new(Vec::new(), Compression::new(6));
+        mark.write_all(&END_MARK)?;
+        let mut end = mark.finish()?;
+        self.add(crc32fast::hash(&END_MARK), END_MARK.len());
+        end.extend_from_slice(&self.crc.finalize().to_le_bytes());
+        end.extend_from_slice(&self.size.to_le_bytes()[..4]);
+        Ok(end)
     }
 }
 
@@ -263,9 +301,16 @@ mod tests {
     fn written() -> (Vec<u8>, String) {
         let parts = parts();
         let mut bytes = Vec::new();
-        let borrowed = parts.iter().map(|(segment, bytes)| (segment, &bytes[..]));
+        let borrowed = parts.iter().map(|(segment, bytes)| Part::Made(segment, bytes));
         let index = write(borrowed, &mut bytes).unwrap();
         (bytes, index)
+    }
+
+    /// A database of these bytes.
+    fn fit(index: &str, bytes: &[u8]) -> Option<Volume> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Volume::fit(index, file).unwrap()
     }
 
     #[test]
@@ -278,7 +323,7 @@ mod tests {
             .unwrap();
         let expected = ["alpha", "beta", "gamma"].map(|name| name.repeat(500)).concat();
         assert_eq!(plain, [expected.as_bytes(), &END_MARK].concat());
-        let volume = Volume::fit(&index, bytes).unwrap();
+        let volume = fit(&index, &bytes).unwrap();
         assert_eq!(volume.inflated(1).unwrap(), "beta".repeat(500).as_bytes());
         let position = |name: &str| volume.position(&name.parse().unwrap());
         assert_eq!(
@@ -302,7 +347,7 @@ mod tests {
             let plain = &plain[..length];
             let (segment, deflated) = Segment::make(Kind::Files, "a".parse().unwrap(), plain).unwrap();
             let mut bytes = Vec::new();
-            let index = write(std::iter::once((&segment, &deflated[..])), &mut bytes).unwrap();
+            let index = write(std::iter::once(Part::Made(&segment, &deflated)), &mut bytes).unwrap();
             let mut found = Vec::new();
             flate2::read::GzDecoder::new(&bytes[..])
                 .read_to_end(&mut found)
@@ -311,24 +356,34 @@ mod tests {
                 found.starts_with(plain) && found.len() == length + END_MARK.len(),
                 "{length}"
             );
-            assert!(
-                Volume::fit(&index, bytes).unwrap().inflated(0).unwrap() == plain,
-                "{length}"
-            );
+            assert!(fit(&index, &bytes).unwrap().inflated(0).unwrap() == plain, "{length}");
         }
     }
 
     #[test]
-    fn an_index_that_does_not_fit_in_every_bit_is_none() {
+    fn an_index_that_does_not_fit_is_none_and_a_damaged_segment_is_never_copied() {
         let (bytes, index) = written();
-        for at in [0, 12, bytes.len() / 2, bytes.len() - 6, bytes.len() - 1] {
+        let torn = |at: usize| {
             let mut torn = bytes.clone();
             torn[at] ^= 1;
-            assert!(Volume::fit(&index, torn).is_none(), "byte {at}");
+            fit(&index, &torn)
+        };
+        for at in [0, bytes.len() - 9, bytes.len() - 6, bytes.len() - 1] {
+            assert!(torn(at).is_none(), "byte {at}");
         }
-        assert!(Volume::fit(&index, bytes[..bytes.len() - 1].to_vec()).is_none());
-        assert!(Volume::fit(&index[..index.len() / 2], bytes.clone()).is_none());
+        for at in [12, bytes.len() / 2] {
+            let volume = torn(at).unwrap();
+            let parts = (0..3).map(|position| Part::Kept(&volume, position));
+            let error = write(parts, &mut Vec::new()).unwrap_err();
+            assert!(error.to_string().contains("not what the index says"), "{error}");
+        }
+        assert!(fit(&index, &bytes[..bytes.len() - 1]).is_none());
+        assert!(fit(&index[..index.len() / 2], &bytes).is_none());
         let shorter: String = index.lines().take(2).map(|line| format!("{line}\n")).collect();
-        assert!(Volume::fit(&shorter, bytes).is_none());
+        assert!(fit(&shorter, &bytes).is_none());
+        for (number, line) in index.lines().enumerate() {
+            let another = index.replace(line, &format!("{}{:x}", &line[..line.len() - 1], number));
+            assert!(another == index || fit(&another, &bytes).is_none(), "line {number}");
+        }
     }
 }

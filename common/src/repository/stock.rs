@@ -6,14 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::RepositoryError;
 use super::database::{self, Content, Record};
 use super::directory::{Directory, Kind};
-use super::segments::{self, Segment, Volume};
+use super::entry::Entry;
+use super::segments::{self, Part, Segment, Volume};
 use crate::atomic::FileError;
 use crate::names::PkgName;
+use crate::parallel;
+
+/// Packages that one thread understands at a time.
+const CHUNK: usize = 256;
 
 /// The packages that change, with what they are afterwards; `None`: they go.
 pub(super) type Changes = BTreeMap<PkgName, Option<Record>>;
@@ -67,6 +71,40 @@ impl Stock {
         }
     }
 
+    /// Every package of the smaller database, by name; each segment is understood on its own, so many at a time.
+    pub(super) fn entries(directory: &Directory) -> Result<Vec<Entry>, RepositoryError> {
+        let Some(path) = directory.database(Kind::Db)? else {
+            return Ok(Vec::new());
+        };
+        let bad = |source| RepositoryError::Entry {
+            path: path.clone(),
+            source,
+        };
+        let parts = match Self::segmented(directory, &[Kind::Db])? {
+            Some(Self::Segmented { volumes, .. }) => {
+                let volume = &volumes[&Kind::Db];
+                let positions: Vec<usize> = (0..volume.segments().len()).collect();
+                parallel::map(&positions, |position| {
+                    let plain = volume.inflated(*position).map_err(FileError::at("read", &path))?;
+                    let descs = database::descs(&plain).map_err(FileError::at("read", &path))?;
+                    descs.into_iter().map(|desc| Entry::parse(desc).map_err(bad)).collect()
+                })
+            }
+            _ => {
+                let records: Vec<Record> = database::read(&path)?.into_values().collect();
+                let chunks: Vec<&[Record]> = records.chunks(CHUNK).collect();
+                parallel::map(&chunks, |chunk| {
+                    chunk
+                        .iter()
+                        .map(|record| Entry::parse(&record.desc).map_err(bad))
+                        .collect()
+                })
+            }
+        };
+        let parts: Vec<Vec<Entry>> = parts.into_iter().collect::<Result<_, RepositoryError>>()?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
     /// What is said of some packages, as far as they are there.
     pub(super) fn pick(&self, kind: Kind, names: &BTreeSet<PkgName>) -> Result<Content, RepositoryError> {
         let (volume, path) = match self {
@@ -97,12 +135,14 @@ impl Stock {
             Self::Whole(content) => from_whole(kind, content, changes),
             Self::Segmented { volumes, .. } => from_volume(&volumes[&kind], changes),
         };
-        let made = do_all(kind, &jobs)?;
+        let made: Vec<Made> = parallel::map(&jobs, |job| job.run(kind))
+            .into_iter()
+            .collect::<io::Result<_>>()?;
         let parts = slots.iter().flat_map(|slot| match slot {
-            Slot::Kept(volume, position) => vec![(&volume.segments()[*position], volume.deflated(*position))],
+            Slot::Kept(volume, position) => vec![Part::Kept(volume, *position)],
             Slot::Made(job) => made[*job]
                 .iter()
-                .map(|(segment, bytes)| (segment, &bytes[..]))
+                .map(|(segment, bytes)| Part::Made(segment, bytes))
                 .collect(),
         });
         segments::write(parts, file)
@@ -183,41 +223,8 @@ fn from_volume<'a>(volume: &'a Volume, changes: &'a Changes) -> (Vec<Slot<'a>>, 
     (slots, jobs)
 }
 
+/// The segments that come out of a job.
 type Made = Vec<(Segment, Vec<u8>)>;
-
-/// Does the jobs, as many at a time as there are processors.
-fn do_all(kind: Kind, jobs: &[Job<'_>]) -> io::Result<Vec<Made>> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = jobs.get(number) else {
-                return Ok(done);
-            };
-            done.push((number, job.run(kind)?));
-        }
-    };
-    let workers = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(jobs.len());
-    let mut made: Vec<(usize, Made)> = if workers < 2 {
-        work()?
-    } else {
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-            let joined = threads.into_iter().map(|thread| {
-                let ended: io::Result<Vec<_>> = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                ended
-            });
-            joined
-                .collect::<io::Result<Vec<_>>>()
-                .map(|parts| parts.into_iter().flatten().collect())
-        })?
-    };
-    made.sort_unstable_by_key(|(number, _)| *number);
-    Ok(made.into_iter().map(|(_, made)| made).collect())
-}
 
 impl Job<'_> {
     fn run(&self, kind: Kind) -> io::Result<Made> {
@@ -277,6 +284,8 @@ mod tests {
         let mut all = Vec::new();
         for kind in Kind::ALL {
             let (database, index) = (place.join("database"), place.join("index"));
+            // The last one is still open, and read from.
+            crate::atomic::remove(&database).unwrap();
             let text = stock.write(kind, changes, &File::create(&database).unwrap()).unwrap();
             crate::atomic::write(&index, text.as_bytes()).unwrap();
             all.push(std::fs::read(&database).unwrap());
