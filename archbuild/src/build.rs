@@ -129,9 +129,14 @@ impl Build<'_, '_> {
     /// Reads the PKGBUILD, brings the copy up to date and installs what the package needs.
     fn prepare_copy(&mut self, record: &mut Record) -> Result<(SrcInfo, Databases)> {
         self.progress.announce(Phase::Dependencies, self.session.messages);
-        let info = self.read_pkgbuild()?;
+        // Neither needs the other, and both take their time.
+        let (info, databases) = std::thread::scope(|scope| {
+            let refreshing = scope.spawn(|| self.session.refresh());
+            (self.read_pkgbuild(), refreshing.join())
+        });
+        let info = info?;
         record.pkgbase = Some(info.pkgbase.clone());
-        let databases = self.session.refresh()?;
+        let databases = databases.map_err(|_| anyhow!("reading the databases ended in panic"))??;
         self.install(&databases, &info)?;
         Ok((info, databases))
     }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::io::{BufReader, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -59,7 +59,7 @@ impl Databases {
             common::atomic::remove(&path)?;
         }
         for path in files(&root.join(SYNC))? {
-            fs::hard_link(&path, directory.join(file_name(&path))).context("cannot take the databases")?;
+            take(&path, &directory.join(file_name(&path))).context("cannot take the databases")?;
         }
         Ok(Self { directory })
     }
@@ -69,14 +69,11 @@ impl Databases {
         let mut lines = Vec::new();
         for path in files(&self.directory)? {
             let found = fs::metadata(&path)?;
-            let (seconds, nanoseconds) = (found.ctime(), found.mtime_nsec());
-            lines.push(format!(
-                "{} {} {} {} {nanoseconds} {seconds}",
-                file_name(&path),
-                found.ino(),
-                found.len(),
-                found.mtime()
-            ));
+            // The number of a file may be given again; its time of birth is another then. The time of change is of no
+            // use: every run links to it.
+            let born = found.created().ok();
+            let (name, number, size) = (file_name(&path), found.ino(), found.len());
+            lines.push(format!("{name} {number} {size} {:?} {born:?}", found.modified()?));
         }
         Ok(lines)
     }
@@ -104,6 +101,14 @@ impl Databases {
         }
         lines.sort();
         Ok(Some(lines))
+    }
+}
+
+/// Links to a file, or copies it where the copies have a file system of their own.
+fn take(from: &Path, to: &Path) -> std::io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(error) if error.kind() == ErrorKind::CrossesDevices => fs::copy(from, to).map(drop),
+        linked => linked,
     }
 }
 

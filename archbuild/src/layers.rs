@@ -11,6 +11,7 @@
 //! disk, since it is a cache: after the next boot it counts as broken, unless a kept copy is laid over it.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -112,7 +113,7 @@ fn marker() -> String {
 }
 
 /// Makes a layer of what was changed in a copy: the directory is taken when there is no such layer yet. None when one
-/// that cannot be trusted is in the way; the directory is untouched then.
+/// that cannot be trusted is in the way, or the copies have a file system of their own; the directory is untouched then.
 pub(crate) fn add(layout: &Layout, id: &Id, generation: &str, changes: &Path) -> Result<Option<Layer>> {
     let making = || "cannot keep the installed dependencies";
     let _changing = Lock::acquire(&layout.layers_lock(), Mode::Exclusive, PATIENCE)?;
@@ -129,10 +130,13 @@ pub(crate) fn add(layout: &Layout, id: &Id, generation: &str, changes: &Path) ->
     let new = layout.layers().join(format!("{NEW}{}", id.0));
     remove_tree(&new)?;
     fs::create_dir(&new).context(making())?;
-    fs::rename(changes, new.join("tree")).context(making())?;
-    common::atomic::write(&new.join("lock"), b"")?;
+    match fs::rename(changes, new.join("tree")) {
+        Err(error) if error.kind() == ErrorKind::CrossesDevices => return Ok(None),
+        moved => moved.context(making())?,
+    }
+    common::atomic::write_unsynced(&new.join("lock"), b"")?;
     let format = format!("{}{generation}\n", marker());
-    common::atomic::write(&new.join("format"), format.as_bytes())?;
+    common::atomic::write_unsynced(&new.join("format"), format.as_bytes())?;
     fs::rename(&new, &place).context(making())?;
     Ok(Layer::find(layout, id))
 }
@@ -151,7 +155,7 @@ pub(crate) fn note(layout: &Layout, key: &Id, layer: Option<&Layer>) -> Result<(
     let directory = layout.layers().join(WANTED);
     fs::create_dir_all(&directory).context("cannot note which dependencies were installed")?;
     let name = layer.map_or_else(|| NOTHING.to_owned(), Layer::name);
-    common::atomic::write(&directory.join(&key.0), name.as_bytes())?;
+    common::atomic::write_unsynced(&directory.join(&key.0), name.as_bytes())?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use std::sync::mpsc;
 use anyhow::{Context, Result, bail};
 use common::build_command::{Outcome, Record};
 use common::cli::{CommonArgs, Messages};
+use common::exit::is_closed_pipe;
 use common::interrupt::Interrupt;
 use common::names::FileName;
 use common::process::{Cause, Command, Input, Output};
@@ -73,9 +74,11 @@ impl Outside<'_> {
     }
 
     fn carry_out(&self, task: Task, payload: &Payload, answer: &Answer) -> Result<End> {
-        self.check_program()?;
         self.make_chroot_dir()?;
         let result = self.start_inside(task, payload, answer);
+        if matches!(&result, Ok((None, ..))) && !self.interrupt.is_raised() {
+            self.check_program()?;
+        }
         let is_orderly = matches!(&result, Ok((Some(outcome), ..)) if *outcome != Outcome::Interrupted);
         if !is_orderly {
             // It may have been killed, and have left a copy.
@@ -166,7 +169,7 @@ impl Outside<'_> {
             };
             if let Ok(Err(error)) = sent
                 && outcome.is_none_or(|outcome| outcome == Outcome::Machine)
-                && !is_broken_pipe(&error)
+                && !is_closed_pipe(error.chain())
             {
                 return Err(error);
             }
@@ -221,7 +224,7 @@ impl Outside<'_> {
             .account(self.settings.account.as_ref())
     }
 
-    /// The account has to be able to start this program.
+    /// Why nothing started: the account has to be able to run this program.
     fn check_program(&self) -> Result<()> {
         let Some(account) = &self.settings.account else {
             return Ok(());
@@ -289,13 +292,6 @@ const fn remains() -> CleanTask {
         copies: Vec::new(),
         packages: Vec::new(),
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Programs of this target see a 32-bit machine.

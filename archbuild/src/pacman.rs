@@ -64,7 +64,7 @@ impl Pacman {
             Purpose::Copy(parts) => ("copy.conf", "copy.databases", &parts.copy_conf, parts),
         };
         let conf = copy.directory().join(name);
-        common::atomic::write(&conf, text.as_bytes())?;
+        common::atomic::write_unsynced(&conf, text.as_bytes())?;
         let (keyring, install) = (copy.part(payload::KEYRING)?, copy.part(payload::INSTALL)?);
         complete_keyring(&keyring)?;
         let own_cache = copy.part("cache")?;
@@ -256,7 +256,7 @@ impl Pacman {
 /// pacman looks for `pubring.gpg` before it asks gpg, which has kept keys in `pubring.kbx` for years.
 fn complete_keyring(home: &Path) -> Result<()> {
     if home.join("pubring.kbx").exists() && !home.join("pubring.gpg").exists() {
-        common::atomic::write(&home.join("pubring.gpg"), b"")?;
+        common::atomic::write_unsynced(&home.join("pubring.gpg"), b"")?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
-# Lies in libmakepkg's lint_pkgbuild directory of a working copy whose programs are emulated. makepkg looks through the
-# text of a function with a pipe and a grep for each attribute, hundreds of times: here the lines that assign something
-# are found once a function. The result is the same.
+# Lies in libmakepkg's lint_pkgbuild directory of a working copy. makepkg looks through the text of a function with a pipe
+# and a grep for each attribute, hundreds of times: here the lines that assign something are found once a function. The
+# result is the same, a second earlier, and half a minute where programs are emulated.
 declare -gA portsmith_assignments=()
 extract_function_variable() {
 	local funcname=$1 attr=$2 isarray=$3 outputvar=$4 attr_regex= line= text= decl= r=1 shellopts

@@ -73,7 +73,7 @@ impl Generation {
 
     /// Notes that programs ran in it.
     pub(crate) fn prove(&self) -> Result<()> {
-        Ok(common::atomic::write(
+        Ok(common::atomic::write_unsynced(
             &self.directory.join("proven"),
             Now::read().boot_id.as_bytes(),
         )?)

@@ -24,6 +24,8 @@ use crate::sandbox::{BUILD_ID, BUILD_USER, Network, Sandbox, Sources};
 
 /// ENOEXEC, as bubblewrap says it.
 const NOT_EXECUTABLE: &str = "Exec format error";
+/// Where libmakepkg looks for checks of a PKGBUILD.
+const LINTS: &str = "usr/share/makepkg/lint_pkgbuild";
 /// What a root has to have below usr/bin.
 const NEEDED_PROGRAMS: &[&str] = &["bash", "env", "makepkg", "pacman", "setpriv"];
 /// Packages of every root.
@@ -199,8 +201,8 @@ impl<'a> Session<'a> {
         let root = self.copy.root();
         self.runner.copy_into(&root)?;
         let tree = Tree::open(&root)?;
-        if self.runner.is_emulated() {
-            tree.write("usr/share/makepkg/lint_pkgbuild/zz-quick-lint.sh", QUICK_LINT)?;
+        if root.join(LINTS).is_dir() {
+            tree.write(&format!("{LINTS}/zz-quick-lint.sh"), QUICK_LINT)?;
         }
         tree.write("etc/pacman.conf", &self.parts.chroot_conf)?;
         let conf = match &self.parts.makepkg_conf {

@@ -4,12 +4,10 @@
 
 mod place;
 
-use std::fmt::Write;
 use std::fs;
-use std::net::TcpListener;
 
 use common::process::Command;
-use place::{NOTHING, Place, wait_for_process};
+use place::{NOTHING, Place};
 use testkit::gpg::GpgHome;
 use testkit::tool::must;
 
@@ -57,94 +55,6 @@ fn a_package_with_a_make_dependency_is_built_and_listed() {
     let info = must(Command::new("bsdtar").arg("-xOf").arg(&package).arg(".PKGINFO"));
     assert!(info.contains("packager = A Packager <packager@port.example>"), "{info}");
     assert!(info.contains("builddate = 1234567890"), "{info}");
-}
-
-#[test]
-fn a_build_reaches_nothing_outside() {
-    let Some(place) = Place::shared() else { return };
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let own = std::process::id();
-    let seconds = format!("86123.{own}");
-    let sleeper = Command::new("sleep").arg(&seconds).spawn().unwrap();
-    wait_for_process(&format!("sleep {seconds}"));
-    place.write("secret", "");
-    let secret = place.path("secret").display().to_string();
-    let chroots = place.chroots().display().to_string();
-    let conditions = [
-        ("no root", "test $(id -u) != 0".to_owned()),
-        (
-            "no kernel uid 0",
-            "awk '$1 == 0 && $2 == 0 { exit 1 }' /proc/self/uid_map".to_owned(),
-        ),
-        (
-            "no capability",
-            "test $(awk '/^Cap(Eff|Bnd|Prm|Inh|Amb)/ { print $2 }' /proc/self/status | sort -u) = 0000000000000000"
-                .to_owned(),
-        ),
-        (
-            "no new rights",
-            "grep -q '^NoNewPrivs:.1$' /proc/self/status".to_owned(),
-        ),
-        ("only a loopback", "test $(grep -c : /proc/net/dev) = 1".to_owned()),
-        ("no port of the host", format!("! exec 3<>/dev/tcp/127.0.0.1/{port}")),
-        (
-            "no file of the host",
-            format!("test ! -e '{secret}' -a ! -e '{chroots}'"),
-        ),
-        (
-            "no process of the host",
-            format!("! cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep '[8]6123.{own}'"),
-        ),
-        ("no core_pattern", "! echo x >/proc/sys/kernel/core_pattern".to_owned()),
-        (
-            "no terminal to type into",
-            "! : </dev/tty && test ! -t 0 -a ! -t 1 -a ! -t 2".to_owned(),
-        ),
-        (
-            "no rights by a program of one's own",
-            "cp /usr/bin/bash s && chmod 6755 s && test $(./s -p -c 'id -u; id -g' | sort -u) = 1000".to_owned(),
-        ),
-        ("no mount", "! mount -t tmpfs none /mnt".to_owned()),
-        ("no new device", "! mknod disk b 254 0".to_owned()),
-        (
-            "no package cache",
-            "test ! -e /packages -a ! -e /cache && ! : >/var/cache/pacman/pkg/x".to_owned(),
-        ),
-        (
-            "no other part of the run",
-            "test ! -e /startdir/../lock -a ! -e /build/../upper".to_owned(),
-        ),
-        (
-            "no setting of the kernel",
-            "! echo 1 >/proc/sys/vm/drop_caches".to_owned(),
-        ),
-        ("no host name", "test $(uname -n) = archbuild".to_owned()),
-        (
-            "no device",
-            "test ! -e /dev/vda -a ! -e /dev/sda -a ! -e /dev/kvm -a ! -e /dev/fuse".to_owned(),
-        ),
-        ("sources are read-only", "! : >/srcdest/x".to_owned()),
-        ("the system is root's", "! : >/usr/x".to_owned()),
-        (
-            "fixed places",
-            "test $PWD = /build/nothing/src -a $HOME = /build".to_owned(),
-        ),
-        ("empty environment", "test -z \"$PORTSMITH_CONFIG$SECRET\"".to_owned()),
-    ];
-    let mut lines = String::from("build() {\n");
-    for (name, condition) in conditions {
-        writeln!(lines, "( {condition} ) || {{ echo \"not so: {name}\"; exit 1; }}").unwrap();
-    }
-    lines.push_str("}\n");
-    place.package("nothing", &format!("{NOTHING}{lines}"));
-    let ended = place
-        .archbuild(&["build"])
-        .directory(&place.path("nothing"))
-        .env("SECRET", "x")
-        .run();
-    drop(sleeper);
-    ended.expect(0);
 }
 
 #[test]

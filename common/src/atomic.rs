@@ -48,18 +48,38 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
     persist(file, path)
 }
 
+/// As [`write`], but does not wait for the disk: for what is of no use after a power failure, caches and working
+/// directories. It may be empty then.
+///
+/// # Errors
+/// Whatever step fails; the old content is then still there.
+pub fn write_unsynced(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let mut file = temporary_file(parent(path))?;
+    file.write_all(content).map_err(FileError::at("write", path))?;
+    set_mode(&file, path)?;
+    file.persist(path)
+        .map_err(|error| FileError::at("replace", path)(error.error))?;
+    Ok(())
+}
+
 /// Replaces `path` by a complete temporary file that lies in the same directory.
 ///
 /// # Errors
 /// Whatever step fails; the old content is then still there.
 pub fn persist(file: NamedTempFile, path: &Path) -> Result<(), FileError> {
-    file.as_file()
-        .set_permissions(fs::Permissions::from_mode(0o644))
-        .map_err(FileError::at("set the mode of", path))?;
+    set_mode(&file, path)?;
     file.as_file().sync_all().map_err(FileError::at("sync", path))?;
     file.persist(path)
         .map_err(|error| FileError::at("replace", path)(error.error))?;
     sync_directory(parent(path))
+}
+
+/// Everybody may read what was only ours while it was written.
+fn set_mode(file: &NamedTempFile, path: &Path) -> Result<(), FileError> {
+    let mode = fs::Permissions::from_mode(0o644);
+    file.as_file()
+        .set_permissions(mode)
+        .map_err(FileError::at("set the mode of", path))
 }
 
 /// An empty temporary file in `directory`, removed when it is dropped.
