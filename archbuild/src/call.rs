@@ -121,9 +121,16 @@ impl Call<'_> {
             }
             Action::Clean(args) => outside.run(Task::Clean(clean_task(args)), &Payload::default()),
             Action::Build(args) => self.build(args, &settings, &outside, stdout),
-            Action::Binfmt => {
-                let is_new = emulation::register_on_host(settings.arch.as_str(), settings.emulator()?)?;
-                messages.note(if is_new { "registered" } else { "nothing to do" });
+            Action::Binfmt(args) => {
+                let (arch, interpreter) = (settings.arch.as_str(), settings.emulator()?);
+                if args.dry_run {
+                    if let Some(line) = emulation::registration(arch, interpreter)? {
+                        writeln!(stdout, "{line}").context("cannot write the answer")?;
+                    }
+                } else {
+                    let is_new = emulation::register_on_host(arch, interpreter)?;
+                    messages.note(if is_new { "registered" } else { "nothing to do" });
+                }
                 Ok(Outcome::Built)
             }
             Action::Inside => Ok(Outcome::Machine),

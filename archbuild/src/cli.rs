@@ -79,7 +79,12 @@ pub(crate) enum Action {
     )]
     Clean(CleanArgs),
     /// Let the kernel run programs of the target by qemu; only root can, and only before Linux 6.7 it is needed
-    Binfmt,
+    #[command(
+        long_about = "Let the kernel run programs of the target by qemu until the machine is started again; only root \
+                      can, and only before Linux 6.7 it is needed.\n\n\
+                      Example: archbuild binfmt --arch aarch64 -n >/etc/binfmt.d/portsmith-aarch64.conf"
+    )]
+    Binfmt(BinfmtArgs),
     /// The part that runs in the user namespace
     #[command(hide = true)]
     Inside,
@@ -162,6 +167,14 @@ pub(crate) struct ShellArgs {
     /// A command and its arguments instead of an interactive shell
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// Options of `binfmt`.
+#[derive(Debug, Args)]
+pub(crate) struct BinfmtArgs {
+    /// Only print the line that the kernel is given, as binfmt.d(5) wants it
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Options of `list`.

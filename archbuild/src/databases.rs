@@ -25,6 +25,8 @@ use crate::pacman::Pacman;
 
 /// Where pacman has databases below a root.
 pub(crate) const SYNC: &str = "var/lib/pacman/sync";
+/// What pacman makes as long as it runs, and leaves when it is killed.
+const PACMAN_LOCK: &str = "var/lib/pacman/db.lck";
 /// How often somebody who waits looks whether he is asked to end.
 const STEP: Patience = Patience::Bounded(Duration::from_millis(200));
 /// A database of all of Arch has 30 MiB.
@@ -53,6 +55,8 @@ impl Databases {
                 Err(error) => return Err(error.into()),
             }
         };
+        // We have the right to be here alone, so this is that of a pacman that was killed.
+        common::atomic::remove(&root.join(PACMAN_LOCK))?;
         pacman.refresh(&root)?;
         let directory = copy.part(pacman.databases())?;
         for path in files(&directory)? {

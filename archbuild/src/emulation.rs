@@ -167,6 +167,16 @@ impl Runner {
     }
 }
 
+/// The line that lets the kernel run programs of a target, once the interpreter is seen to work; none for programs that
+/// this machine runs by itself.
+pub(crate) fn registration(arch: &str, interpreter: Option<PathBuf>) -> Result<Option<String>> {
+    let Runner::Emulated { interpreter, .. } = Runner::find(arch, interpreter)? else {
+        return Ok(None);
+    };
+    test_interpreter(&interpreter)?;
+    Ok(Some(known(arch)?.line(&interpreter)))
+}
+
 /// Registers the interpreter for a target with the host's binfmt_misc; only root can. Says whether there was none yet.
 pub(crate) fn register_on_host(arch: &str, interpreter: Option<PathBuf>) -> Result<bool> {
     let Runner::Emulated { interpreter, .. } = Runner::find(arch, interpreter)? else {
@@ -212,13 +222,7 @@ fn test_interpreter(interpreter: &Path) -> Result<()> {
 }
 
 fn register(target: &Target, interpreter: &Path) -> Result<()> {
-    let line = format!(
-        ":qemu-{}:M::{}:{}:{}:{FLAGS}",
-        target.qemu,
-        escaped(&target.magic()),
-        escaped(&target.mask()),
-        interpreter.display()
-    );
+    let line = target.line(interpreter);
     #[expect(
         clippy::disallowed_methods,
         reason = "a file of the kernel takes one write, and is no state of ours"
@@ -228,6 +232,16 @@ fn register(target: &Target, interpreter: &Path) -> Result<()> {
 }
 
 impl Target {
+    /// What binfmt_misc's `register` takes.
+    fn line(&self, interpreter: &Path) -> String {
+        let (magic, mask) = (escaped(&self.magic()), escaped(&self.mask()));
+        format!(
+            ":qemu-{}:M::{magic}:{mask}:{}:{FLAGS}",
+            self.qemu,
+            interpreter.display()
+        )
+    }
+
     /// The first twenty bytes of a program: elf(5), e_ident, e_type (EXEC), e_machine.
     fn magic(&self) -> [u8; 20] {
         let mut bytes = [0; 20];
@@ -326,6 +340,25 @@ mod tests {
             assert_eq!(is_native(machine, arch), is, "{machine} {arch}");
         }
         assert!(Runner::find("vax", None).is_err());
+    }
+
+    #[test]
+    fn an_interpreter_that_the_host_wants_in_a_root_is_copied_there() {
+        let root = tempfile::tempdir().unwrap();
+        let mut runner = Runner::Emulated {
+            interpreter: "/bin/true".into(),
+            wanted_in_root: Some("/usr/bin/qemu-x".into()),
+        };
+        runner.copy_into(root.path()).unwrap();
+        let copy = root.path().join("usr/bin/qemu-x");
+        assert_eq!(fs::read(&copy).unwrap(), fs::read("/bin/true").unwrap());
+        test_interpreter(&copy).unwrap();
+        if let Runner::Emulated { wanted_in_root, .. } = &mut runner {
+            *wanted_in_root = None;
+        }
+        let empty = tempfile::tempdir().unwrap();
+        runner.copy_into(empty.path()).unwrap();
+        assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
     }
 
     #[test]

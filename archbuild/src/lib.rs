@@ -51,7 +51,7 @@ use crate::call::{Call, Refusal};
 use crate::cli::{Action, Cli};
 use crate::pacman_conf::PacmanConfError;
 
-/// Saves an emulated makepkg hundreds of processes: to be put into libmakepkg's lint_pkgbuild directory.
+/// Saves makepkg hundreds of processes, which is half a minute where it is emulated: to be put into libmakepkg's lint_pkgbuild directory.
 pub const QUICK_LINT: &str = include_str!("quick-lint.sh");
 
 /// Runs the tool.

@@ -103,3 +103,54 @@ fn a_missing_or_broken_interpreter_is_named() {
     let ended = place.archbuild(&["run", "--", "true"]).run().expect(5);
     assert!(ended.stderr.contains("no emulator is known for vax"), "{ended:?}");
 }
+
+#[test]
+fn binfmt_prints_or_registers_an_interpreter_that_needs_no_copy_in_the_root() {
+    if !need::programs(&["qemu-aarch64-static", "unshare"]) || std::env::consts::ARCH == "aarch64" {
+        return;
+    }
+    let Some(place) = Place::shared() else { return };
+    let line = place
+        .archbuild(&["binfmt", "-n", "--arch", "aarch64"])
+        .run()
+        .expect(0)
+        .stdout;
+    assert!(
+        line.starts_with(":qemu-aarch64:M::\\x7f\\x45") && line.ends_with("/qemu-aarch64-static:PF\n"),
+        "{line}"
+    );
+    let native = place.archbuild(&["binfmt", "-n"]).run().expect(0);
+    assert_eq!(native.stdout, "");
+    // From Linux 6.7 on a user namespace has entries of its own, so the machine stays as it is.
+    let script = format!(
+        "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc || exit 77; archbuild='{} binfmt --arch aarch64'
+         $archbuild; $archbuild; cat /proc/sys/fs/binfmt_misc/qemu-aarch64",
+        testkit::tool::program("archbuild").display()
+    );
+    let finished = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
+        .env("PORTSMITH_CONFIG", place.path("portsmith.conf"))
+        .wait()
+        .expect("unshare runs");
+    if finished.status.code() == Some(77) {
+        need::skip("a user namespace cannot mount binfmt_misc before Linux 6.7");
+        return;
+    }
+    let (said, entry) = (String::from_utf8_lossy(&finished.stderr).into_owned(), finished.text());
+    assert!(said.contains("registered") && said.contains("nothing to do"), "{said}");
+    assert!(entry.starts_with("enabled") && entry.contains("flags: POF"), "{entry}");
+}
+
+#[test]
+fn binfmt_registers_no_interpreter_that_does_not_run() {
+    let Some(mut place) = Place::shared() else { return };
+    place.configure("arch=aarch64\nemulator=/bin/false\n");
+    for arguments in [&["binfmt"][..], &["binfmt", "-n"]] {
+        let ended = place.archbuild(arguments).run().expect(5);
+        assert!(ended.stdout.is_empty(), "{ended:?}");
+        assert!(
+            ended.stderr.contains("the interpreter /bin/false does not run"),
+            "{ended:?}"
+        );
+    }
+}

@@ -222,6 +222,22 @@ fn a_broken_root_is_made_again() {
 }
 
 #[test]
+fn the_lock_of_a_killed_pacman_is_in_nobodys_way() {
+    let Some(alone) = alone() else { return };
+    alone.place.package("nothing", NOTHING);
+    alone.place.build("nothing", &[]).expect(0);
+    let databases = alone.place.root().parent().unwrap().join("databases");
+    let mut locks = 0;
+    for entry in fs::read_dir(databases).unwrap() {
+        let lock = entry.unwrap().path().join("var/lib/pacman/db.lck");
+        testkit::tool::must(Command::new("touch").arg(&lock));
+        locks += 1;
+    }
+    assert!(locks > 0);
+    alone.place.build("nothing", &[]).expect(0);
+}
+
+#[test]
 fn after_fifty_builds_of_which_half_are_killed_nothing_is_left() {
     let Some(alone) = alone() else { return };
     alone.place.archbuild(&["create"]).run().expect(0);
@@ -265,16 +281,17 @@ fn after_fifty_builds_of_which_half_are_killed_nothing_is_left() {
     });
     alone.place.archbuild(&["clean"]).run().expect(0);
     alone.assert_nothing_is_left(&pause);
-    let known = |name: &String| before.contains(name) || name.starts_with("cache/") || name.starts_with("layers/");
+    let is_cached = |name: &str| {
+        ["cache/", "layers/", "sources/"]
+            .iter()
+            .any(|part| name.starts_with(part))
+    };
+    let known = |name: &String| before.contains(name) || is_cached(name);
     let new: Vec<String> = tree(alone.place.root().parent().unwrap())
         .into_iter()
         .filter(|name| !known(name))
         .collect();
-    assert_eq!(
-        new,
-        ["sources/.bad.lock", "sources/.good.lock", "sources/bad", "sources/good"],
-        "seed {seed}"
-    );
+    assert!(new.is_empty(), "seed {seed}: {new:?}");
 }
 
 /// What lies in a directory of chroots, two levels deep, without what a killed fetch may have left of its sources.

@@ -81,7 +81,10 @@ impl Outside {
         let chroots = self.place.chroots().display();
         let port = self.loopback.local_addr().unwrap().port();
         let mut trials = vec![
-            ("a file of the host", format!("cat '{}'", self.place.path("secret").display())),
+            (
+                "a file of the host",
+                format!("cat '{}'", self.place.path("secret").display()),
+            ),
             ("the directory of chroots", format!("ls '{chroots}'")),
             (
                 "a kept copy",
@@ -93,7 +96,10 @@ impl Outside {
             ),
             (
                 "a process of the host",
-                format!("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep '[s]leep {}'", self.seconds),
+                format!(
+                    "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep '[s]leep {}'",
+                    self.seconds
+                ),
             ),
             ("a port of the loopback", format!("exec 3<>/dev/tcp/127.0.0.1/{port}")),
             (
@@ -135,9 +141,13 @@ impl Outside {
             ("setuid", "who-am-i -u".to_owned()),
             (
                 "writable",
-                "for place in /usr /etc /srcdest /var/cache/pacman/pkg; do ! : >$place/x || echo $place; done".to_owned(),
+                "for place in /usr /etc /srcdest /var/cache/pacman/pkg; do ! : >$place/x || echo $place; done"
+                    .to_owned(),
             ),
-            ("left behind", format!("setsid -f sleep 1{} >/dev/null 2>&1 && echo started", self.seconds)),
+            (
+                "left behind",
+                format!("setsid -f sleep 1{} >/dev/null 2>&1 && echo started", self.seconds),
+            ),
         ]
     }
 
@@ -185,8 +195,12 @@ impl Outside {
             lines.filter_map(|line| line.split_once(':'))
         };
         Observed {
-            trials: records("trial:").map(|(name, value)| (name.to_owned(), value == "1")).collect(),
-            facts: records("fact:").map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            trials: records("trial:")
+                .map(|(name, value)| (name.to_owned(), value == "1"))
+                .collect(),
+            facts: records("fact:")
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
         }
     }
 
@@ -206,7 +220,10 @@ impl Outside {
                 Command::new("sh").args(["-c", &shell])
             };
             let finished = command.wait().unwrap();
-            assert!(finished.status.success(), "this trial proves nothing: {name}: {finished:?}");
+            assert!(
+                finished.status.success(),
+                "this trial proves nothing: {name}: {finished:?}"
+            );
         }
     }
 }
@@ -319,7 +336,9 @@ fn a_build_sees_the_same_surroundings_on_every_machine() {
 fn a_process_that_a_build_leaves_behind_ends_with_it() {
     assert_fact("left behind", "started");
     let marker = format!("sleep 186123.{}", std::process::id());
-    wait_until("without the process", || !processes().iter().any(|(_, line)| line == &marker));
+    wait_until("without the process", || {
+        !processes().iter().any(|(_, line)| line == &marker)
+    });
 }
 
 #[test]
@@ -334,12 +353,16 @@ fn a_fork_bomb_ends_with_its_build() {
         (4, Outcome::Limit(Some(LimitKind::Processes))),
         "{record:?}"
     );
-    wait_until("without processes", || !processes().iter().any(|(_, line)| line.contains(&marker)));
+    wait_until("without processes", || {
+        !processes().iter().any(|(_, line)| line.contains(&marker))
+    });
 }
 
 #[test]
 fn a_build_that_fills_its_file_system_is_told_so_and_ends() {
-    let Some(place) = Place::with_chroots("isolation-disk") else { return };
+    let Some(place) = Place::with_chroots("isolation-disk") else {
+        return;
+    };
     if must(Command::new("id").arg("-u")) != "0" {
         return;
     }

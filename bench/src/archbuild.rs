@@ -207,6 +207,7 @@ impl Yard {
         figures.milliseconds("first_install", phase(&first, Phase::Dependencies)?)?;
         figures.milliseconds("cached_install", install.median())?;
         figures.milliseconds("build", ours.median())?;
+        figures.milliseconds("makepkg", theirs.median())?;
         figures.milliseconds("overhead", ours.median().saturating_sub(theirs.median()))?;
         Ok(())
     }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use common::build_command::{Outcome, Phase, Record};
 use common::cli::Messages;
 use common::names::FileName;
+use common::process::Command;
 use common::source::SourceError;
 
 use crate::attempt::{self, Attempt, Places};
@@ -63,6 +64,7 @@ impl Ladder<'_> {
     /// # Errors
     /// The builder's own files cannot be read or written, or its clones lack the order's commits.
     pub(crate) fn climb(&self) -> anyhow::Result<Product> {
+        self.update_mirror();
         let mut history = History::default();
         let mut number = 0;
         for straw in &self.settings.straws {
@@ -89,6 +91,24 @@ impl Ladder<'_> {
         }
         self.pulse.enter("failure");
         Ok(Product::Failed(log::compressed(&self.places.logs)?))
+    }
+
+    /// Runs the operator's command that brings a mirror on this machine up to date.
+    fn update_mirror(&self) {
+        let Some((program, arguments)) = self.settings.mirror_update_command.split_first() else {
+            return;
+        };
+        self.pulse.enter("preparing");
+        let mut command = Command::new(program).args(arguments).interrupt(&self.pulse.stop);
+        for (key, value) in &self.settings.environment {
+            command = command.env(key, value);
+        }
+        if let Err(error) = command.run()
+            && !self.pulse.stop.is_raised()
+        {
+            self.messages
+                .error(format_args!("{}: the mirror is used as it is: {error}", self.title));
+        }
     }
 
     fn say(&self, what: impl std::fmt::Display) {

@@ -76,6 +76,8 @@ pub struct Settings {
     pub build_command: Vec<String>,
     /// Words that a remedy adds to them.
     pub options: BTreeMap<Remedy, Vec<String>>,
+    /// The words of `mirror_update_command`; none without one.
+    pub mirror_update_command: Vec<String>,
     /// The retry ladder.
     pub straws: Vec<Straw>,
     /// How packages are signed.
@@ -131,6 +133,7 @@ impl Settings {
             work_dir,
             options: options(config, &build_command),
             build_command,
+            mirror_update_command: words(config.text("mirror_update_command").unwrap_or_default()),
             straws: straws(config)?,
             signing: config
                 .text("package_key")

@@ -48,7 +48,7 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
     persist(file, path)
 }
 
-/// As [`write`], but does not wait for the disk: for what is of no use after a power failure, caches and working
+/// As [`write()`], but does not wait for the disk: for what is of no use after a power failure, caches and working
 /// directories. It may be empty then.
 ///
 /// # Errors

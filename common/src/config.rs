@@ -60,6 +60,7 @@ const KEYS: &[&str] = &[
     "max_package_age_testing",
     "max_parallel_builds_per_builder",
     "mirror_refresh_trigger_urls",
+    "mirror_update_command",
     "neighbours_hold",
     "package_database_lock_file",
     "package_key",

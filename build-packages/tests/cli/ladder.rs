@@ -155,6 +155,31 @@ fn each_class_of_failure_is_reported_as_what_it_is_and_decides_what_is_tried() {
 }
 
 #[test]
+fn the_mirror_is_brought_up_to_date_before_a_build_and_a_build_goes_on_when_that_fails() {
+    for (code, complaint) in [(0, false), (7, true)] {
+        let site = Site::new(PASS);
+        let order = site.path("order");
+        let update = format!("#!/bin/sh\necho \"update $*\" >>'{}'\nexit {code}\n", order.display());
+        site.script("update", &update);
+        site.configure(&format!(
+            "mirror_update_command='{} --to here'\n",
+            site.path("update").display()
+        ));
+        let ended = site.run(&["-x"]).expect(0);
+        assert_eq!(site.read("order"), "update --to here\n");
+        assert_eq!(
+            ended.stderr.contains("the mirror is used as it is"),
+            complaint,
+            "{ended:?}"
+        );
+        assert!(
+            site.read("calls").contains(" core 0\n"),
+            "packages are returned: {ended:?}"
+        );
+    }
+}
+
+#[test]
 fn straws_without_means_are_passed_over() {
     let site = Site::new("exit 3");
     site.configure(&format!("straws='{LADDER}'\n"));
