@@ -1,29 +1,34 @@
 //! How long builds took, out of the journal: from the hand-out of an order to its return by the same builder.
 //!
-//! The last success of a package counts. Only the present file is read; whatever is not there is taken to be usual.
+//! The last success of a package counts, in the present journal or in the one before it; whatever is in neither is taken
+//! to be usual.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::atomic::{self, FileError};
 use crate::graph::BuildTimes;
 use crate::journal::{Event, Journal};
+use crate::lines::lines;
 use crate::names::PkgBase;
 
-/// The times that a journal knows; `None` when it knows none.
+/// The times that a journal knows, the rotated one included; `None` when it knows none.
 ///
 /// # Errors
 /// The journal cannot be read.
 pub fn read(journal: &Journal) -> Result<Option<BuildTimes>, FileError> {
-    let text = atomic::read_text(journal.path())?.unwrap_or_default();
-    Ok(BuildTimes::new(times(&text)))
+    // The present one first: when it is rotated in between it is read twice, which changes nothing.
+    let present = atomic::read_text(journal.path())?.unwrap_or_default();
+    let rotated = atomic::read_text(&journal.rotated())?.unwrap_or_default();
+    Ok(BuildTimes::new(times([&rotated, &present])))
 }
 
-/// Seconds of the last build of each package. Lines that are none are passed over; a journal can have half a million, so
-/// only the fields that count are looked at.
-fn times(text: &str) -> BTreeMap<PkgBase, u64> {
+/// Seconds of the last build of each package, out of journals, the oldest first: a build may begin in one and end in the
+/// next. Lines that are none are passed over; a journal can have half a million, so only the fields that count are looked
+/// at.
+fn times(journals: [&str; 2]) -> BTreeMap<PkgBase, u64> {
     let mut begun: HashMap<(&str, &str), u64> = HashMap::new();
     let mut times = BTreeMap::new();
-    for line in text.lines() {
+    for line in journals.into_iter().flat_map(lines) {
         let mut fields = line.split('\t');
         let (Some(time), Some(event), Some(pkgbase)) = (fields.next(), fields.next(), fields.next()) else {
             continue;
@@ -66,7 +71,14 @@ mod tests {
             "torn\tline".to_owned(),
         ]
         .concat();
-        assert_eq!(times(&text), BTreeMap::from([("a".parse().unwrap(), 45)]));
+        assert_eq!(times(["", &text]), BTreeMap::from([("a".parse().unwrap(), 45)]));
         assert_eq!(BuildTimes::new(BTreeMap::new()), None);
+        let rotated = line(1, "assigned", "a", "two") + &line(5, "assigned", "d", "one") + "torn";
+        let present = line(8, "returned", "a", "two") + &line(9, "returned", "d", "one") + &text;
+        assert_eq!(
+            times([&rotated, &present]),
+            BTreeMap::from([("a".parse().unwrap(), 45), ("d".parse().unwrap(), 4)]),
+            "a build that began in the journal before"
+        );
     }
 }

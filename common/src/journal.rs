@@ -204,7 +204,7 @@ impl Journal {
         let _held = Lock::acquire(&self.path.with_extension("lock"), Mode::Exclusive, patience)?;
         let mut file = self.open()?;
         if file.metadata().is_ok_and(|metadata| metadata.len() > ROTATE_AT) {
-            atomic::rename(&self.path, &self.path.with_extension("1"))?;
+            atomic::rename(&self.path, &self.rotated())?;
             file = self.open()?;
         }
         let mut text = String::new();
@@ -234,6 +234,12 @@ impl Journal {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file before it, if there was one.
+    #[must_use]
+    pub fn rotated(&self) -> PathBuf {
+        self.path.with_extension("1")
     }
 
     fn open(&self) -> Result<File, FileError> {

@@ -68,7 +68,7 @@ fn a_loop_is_built_in_two_stages_when_that_is_configured() {
 }
 
 #[test]
-fn what_took_long_and_has_much_behind_it_comes_first() {
+fn what_took_long_and_has_much_behind_it_comes_first_also_when_the_journal_was_rotated() {
     let scenario = Scenario::of(&[
         ("core/a", ""),
         ("core/b", ""),
@@ -80,12 +80,33 @@ fn what_took_long_and_has_much_behind_it_comes_first() {
         let (revision, zeros) = ("1".repeat(40), "0".repeat(40));
         format!("{time}\t{event}\t{pkgbase}\t{revision}\t{zeros}\tcore\tone\t-\n")
     };
-    let mut journal = String::new();
-    for (name, seconds) in [("a", 10), ("b", 10), ("behind-a", 10), ("slow", 500)] {
-        journal.push_str(&line(1000, "assigned", name));
-        journal.push_str(&line(1000 + seconds, "returned", name));
-    }
-    scenario.write("journal", &journal);
+    let build = |name, seconds: u32| line(1000, "assigned", name) + &line(1000 + seconds, "returned", name);
+    let rest = ["a", "b", "behind-a"].map(|name| build(name, 10)).concat();
+    let in_order = |journal: &str, rotated: &str| {
+        scenario.write("journal", journal);
+        scenario.write("journal.1", rotated);
+        scenario.ends(0, &["--no-pull"]);
+        scenario.list()
+    };
     scenario.ends(0, &[]);
-    assert_eq!(scenario.list(), ["b", "slow", "a", "behind-a"]);
+    let by_time = ["b", "slow", "a", "behind-a"];
+    assert_eq!(
+        in_order(&rest, ""),
+        ["a", "b", "behind-a", "slow"],
+        "all take equally long"
+    );
+    assert_eq!(in_order(&(rest.clone() + &build("slow", 500)), ""), by_time);
+    assert_eq!(
+        in_order(&rest, &build("slow", 500)),
+        by_time,
+        "it is in the rotated one"
+    );
+    assert_eq!(
+        in_order(
+            &line(1500, "returned", "slow"),
+            &(rest + &line(1000, "assigned", "slow"))
+        ),
+        by_time,
+        "the build went on while it was rotated"
+    );
 }
