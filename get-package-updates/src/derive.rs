@@ -18,6 +18,7 @@ use common::metadata::Metadata;
 use common::release::{self, Release};
 use common::work_dir::WorkDir;
 
+use crate::last_good::LastGood;
 use crate::ordering::Ordering;
 
 /// Print which other orders each order on the build list needs
@@ -57,7 +58,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
     }
 }
 
-/// An order without metadata has no needs here; it will not be handed out either.
+/// Of an order without metadata what it said last counts, for others wait for it; it will not be handed out itself.
 fn derive(cli: &Cli, config: &Config, messages: &Messages, stdout: &mut dyn Write) -> anyhow::Result<()> {
     let work_dir = WorkDir::open(config)?;
     let metadata = Metadata::open(config, &work_dir)?;
@@ -76,7 +77,9 @@ fn derive(cli: &Cli, config: &Config, messages: &Messages, stdout: &mut dyn Writ
         });
         return print(release::listing(releases), stdout);
     }
-    let packages = Packages::new(known.iter().map(|(pkgbase, info)| (pkgbase, info.as_ref().ok())));
+    let last_good = LastGood::kept(&metadata, &known)?;
+    last_good.tell(messages);
+    let packages = Packages::new(last_good.beside(&known));
     print(
         graph::plan(&packages, known.keys(), &Ordering::read(config)?.policy()).graph(),
         stdout,

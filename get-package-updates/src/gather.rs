@@ -1,7 +1,5 @@
 //! Everything that takes long and needs no lock: fetching, comparing the sources, reading the metadata.
 
-use std::collections::BTreeMap;
-
 use anyhow::Context;
 use common::build_list::Order;
 use common::config::Config;
@@ -14,7 +12,7 @@ use common::{atomic, cli::Messages};
 
 use crate::BadInput;
 use crate::changes::Changes;
-use crate::last_good;
+use crate::last_good::LastGood;
 use crate::lists::Lists;
 use crate::ordering::Ordering;
 
@@ -36,7 +34,7 @@ pub(crate) struct Gathered {
     /// How the list is ordered.
     pub(crate) ordering: Ordering,
     /// What those said last that have no metadata now.
-    pub(crate) last_good: BTreeMap<PkgBase, SrcInfo>,
+    pub(crate) last_good: LastGood,
 }
 
 impl Gathered {
@@ -82,13 +80,8 @@ impl Gathered {
         for error in infos.values().filter_map(|info| info.as_ref().err()) {
             messages.error(error);
         }
-        let last_good = last_good::read(metadata, &infos, &view, old)?;
-        for (pkgbase, info) in &last_good {
-            messages.note(format_args!(
-                "of {pkgbase} counts what it said in version {}",
-                info.version
-            ));
-        }
+        let last_good = LastGood::read(metadata, &infos, &view, old)?;
+        last_good.tell(messages);
         Ok(Self {
             lists: Lists::read(sources, config, &old_heads, &new_heads)?,
             ordering: Ordering::read(config)?,
@@ -103,10 +96,7 @@ impl Gathered {
 
     /// All packages, with what they say now or said last.
     pub(crate) fn known(&self) -> impl Iterator<Item = (&PkgBase, Option<&SrcInfo>)> {
-        self.infos.iter().map(|(pkgbase, info)| {
-            let last = || self.last_good.get(pkgbase);
-            (pkgbase, info.as_ref().ok().or_else(last))
-        })
+        self.last_good.beside(&self.infos)
     }
 }
 

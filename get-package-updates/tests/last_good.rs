@@ -48,6 +48,12 @@ fn dependants_wait_for_a_package_that_can_be_read_no_longer() {
     scenario.ends(0, &[]);
     assert_eq!(scenario.read("build-graph"), graph);
     assert_eq!(scenario.list(), ["lib", "app", "other"]);
+    let derive = scenario.tool(env!("CARGO_BIN_EXE_derive-build-graph"), &[]);
+    let derived = derive.run().unwrap();
+    let stderr = String::from_utf8_lossy(&derived.stderr);
+    assert_eq!(format!("{}\n", derived.text()), graph, "{stderr}");
+    assert!(stderr.contains("the PKGBUILD of lib cannot be used"), "{stderr}");
+    assert!(stderr.contains("of lib counts what it said in version 1-1"), "{stderr}");
     change(&mut scenario, "# two\n", &split(2));
     let (_, stderr) = scenario.ends(0, &[]);
     assert!(!stderr.contains("blocked") && !stderr.contains("counts"), "{stderr}");
