@@ -2,6 +2,7 @@
 //! construction, and reads sync databases, so that what pacman reads can be read.
 
 pub mod sync;
+mod text;
 
 #[cfg(feature = "libalpm13")]
 use alpm13 as binding;

@@ -6,6 +6,7 @@
 //! What two readers could understand differently is refused: whoever checks an archive has to see what pacman, which reads
 //! it with libarchive, will see.
 
+mod compression;
 mod extension;
 
 use std::io::{self, Read};
@@ -14,6 +15,7 @@ use tar::EntryType;
 use thiserror::Error;
 
 use crate::atomic::FileError;
+pub use compression::expanded;
 use extension::Extensions;
 
 /// What an archive may hold at most.

@@ -1,19 +1,20 @@
-//! pacman's sync databases as a source of packages: gzip, xz, zstd or plain tar, whatever libalpm reads.
+//! pacman's sync databases as a source of packages: gzip, xz, zstd or plain tar.
 //!
 //! A package's `desc` names what it needs to be built and tested, too, so whole distributions can be ordered without a
 //! PKGBUILD. The packages of one pkgbase are united again. Of two packages of one name the one in the earlier
 //! database counts, as it does for pacman.
 //!
-//! libalpm wants databases in a directory of its own form: links in a temporary one lead to the files. It is used from
-//! one thread at a time; each database gets its own handle, so that several are read at once.
+//! libalpm wants databases in a directory of its own form: a temporary one, into which their text is copied (module
+//! `text`). It is used from one thread at a time; each database gets its own handle, so that several are read at once.
 
 use std::collections::{BTreeMap, HashSet};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::binding::{self, Alpm, SigLevel};
+use super::text;
+use crate::archive::ArchiveError;
 use crate::atomic::FileError;
 use crate::graph::Packages;
 use crate::names::{NameError, PkgBase, PkgName};
@@ -30,12 +31,12 @@ pub enum SyncError {
     /// There is no place for libalpm's directory.
     #[error(transparent)]
     File(#[from] FileError),
-    /// libalpm cannot read it.
+    /// It is no database, or libalpm cannot read it.
     #[error("cannot read the database {}: {cause}", path.display())]
     Database {
         /// The file.
         path: PathBuf,
-        /// What libalpm says.
+        /// What is wrong.
         cause: String,
     },
 }
@@ -55,6 +56,8 @@ enum EntryError {
     Name(#[from] NameError),
     #[error(transparent)]
     Version(#[from] VersionError),
+    #[error("its {0} is not UTF-8")]
+    NoText(String),
 }
 
 /// What is built from one pkgbase, and the place of its database.
@@ -170,8 +173,6 @@ fn read(file: &Path) -> Result<(Vec<Entry>, Vec<Complaint>), SyncError> {
     let directory = tempfile::tempdir().map_err(FileError::at("make a directory in", std::env::temp_dir()))?;
     let databases = directory.path().join("sync");
     std::fs::create_dir(&databases).map_err(FileError::at("make", &databases))?;
-    let link = databases.join(format!("{name}.db"));
-    symlink(&file, &link).map_err(FileError::at("make", &link))?;
     let failed = |cause: String| SyncError::Database {
         path: file.clone(),
         cause,
@@ -180,6 +181,12 @@ fn read(file: &Path) -> Result<(Vec<Entry>, Vec<Complaint>), SyncError> {
     if file.metadata().map_err(FileError::at("look at", &file))?.len() == 0 {
         return Err(failed("it is empty".to_owned()));
     }
+    let copy = databases.join(format!("{name}.db"));
+    let unreadable = |error| match error {
+        ArchiveError::Machine(error) => error.into(),
+        error => failed(error.to_string()),
+    };
+    let no_text = text::write_text(&file, &copy).map_err(unreadable)?;
     let root = directory.path().to_string_lossy();
     let alpm = Alpm::new(&*root, &*root).map_err(|error| failed(error.to_string()))?;
     let database = alpm
@@ -187,62 +194,54 @@ fn read(file: &Path) -> Result<(Vec<Entry>, Vec<Complaint>), SyncError> {
         .map_err(|error| failed(error.to_string()))?;
     database.is_valid().map_err(|error| failed(error.to_string()))?;
     let packages = database.pkgs();
-    if packages.is_empty() && alpm.last_error() != binding::Error::Ok {
-        return Err(failed(alpm.last_error().to_string()));
+    // One bad entry makes libalpm give up all of them, without an error that it would report.
+    if packages.is_empty()
+        && (alpm.last_error() != binding::Error::Ok || text::has_entries(&copy).map_err(unreadable)?)
+    {
+        return Err(failed("libalpm cannot make sense of an entry".to_owned()));
     }
     let mut entries = Vec::with_capacity(packages.len());
+    let left_out = |package: &str, cause| Complaint {
+        package: package.to_owned(),
+        path: file.clone(),
+        cause,
+    };
     let mut complaints = Vec::new();
     for package in packages {
-        match entry(
-            (package.name(), package.base(), package.version().as_str()),
-            Lists {
-                makedepends: package.makedepends().iter().map(|it| dependency(&it)).collect(),
-                checkdepends: package.checkdepends().iter().map(|it| dependency(&it)).collect(),
-                depends: package.depends().iter().map(|it| dependency(&it)).collect(),
-                provides: package.provides().iter().map(|it| dependency(&it)).collect(),
-                groups: package.groups().iter().map(str::to_owned).collect(),
-                is_any: package.arch() == Some("any"),
-            },
-        ) {
+        // Of one that has a file besides its `desc` only the bad one is missing.
+        if !no_text.is_empty() && no_text.contains_key(&format!("{}-{}", package.name(), package.version())) {
+            continue;
+        }
+        match entry(&package) {
             Ok(entry) => entries.push(entry),
-            Err(cause) => complaints.push(Complaint {
-                package: package.name().to_owned(),
-                path: file.clone(),
-                cause,
-            }),
+            Err(cause) => complaints.push(left_out(package.name(), cause)),
         }
     }
+    complaints.extend(
+        no_text
+            .into_iter()
+            .map(|(package, field)| left_out(&package, EntryError::NoText(field))),
+    );
     Ok((entries, complaints))
 }
 
-/// What a package says besides its names.
-struct Lists {
-    makedepends: Vec<Dependency>,
-    checkdepends: Vec<Dependency>,
-    depends: Vec<Dependency>,
-    provides: Vec<Dependency>,
-    groups: Vec<String>,
-    is_any: bool,
-}
-
-fn entry((name, base, version): (&str, Option<&str>, &str), lists: Lists) -> Result<Entry, EntryError> {
-    let pkgbase: PkgBase = base.unwrap_or(name).parse()?;
-    let package = Package {
-        pkgname: name.parse()?,
-        is_any: lists.is_any,
-        depends: lists.depends,
-        provides: lists.provides,
-        conflicts: Vec::new(),
-        replaces: Vec::new(),
-        groups: lists.groups,
-    };
+fn entry(package: &binding::Package) -> Result<Entry, EntryError> {
+    let pkgbase: PkgBase = package.base().unwrap_or(package.name()).parse()?;
     let info = SrcInfo {
         pkgbase: pkgbase.clone(),
-        version: version.parse()?,
-        makedepends: lists.makedepends,
-        checkdepends: lists.checkdepends,
+        version: package.version().as_str().parse()?,
+        makedepends: package.makedepends().iter().map(|it| dependency(&it)).collect(),
+        checkdepends: package.checkdepends().iter().map(|it| dependency(&it)).collect(),
         depends: Vec::new(),
-        packages: vec![package],
+        packages: vec![Package {
+            pkgname: package.name().parse()?,
+            is_any: package.arch() == Some("any"),
+            depends: package.depends().iter().map(|it| dependency(&it)).collect(),
+            provides: package.provides().iter().map(|it| dependency(&it)).collect(),
+            conflicts: Vec::new(),
+            replaces: Vec::new(),
+            groups: package.groups().iter().map(str::to_owned).collect(),
+        }],
     };
     Ok(Entry { pkgbase, info })
 }
