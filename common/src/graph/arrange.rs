@@ -8,7 +8,7 @@ use super::breaking::breaker;
 use super::components::Search;
 use super::kinds::Tier;
 use super::needs::{Need, Needs};
-use super::sequence::{Unit, sequence};
+use super::sequence::{Units, sequence};
 
 /// An order of the nodes, with the loops that are in it.
 #[derive(Debug, Default)]
@@ -46,9 +46,11 @@ enum Task {
 /// The graph cut into parts: edges from one part to another do not count.
 pub(super) struct Parts<'g> {
     pub(super) needs: &'g Needs,
-    pub(super) search: Search,
+    search: Search,
     part_of: Vec<u32>,
     last: u32,
+    /// A number for each node, for whoever looks at a part: only what was set for its nodes means anything.
+    pub(super) scratch: Vec<u32>,
 }
 
 impl<'g> Parts<'g> {
@@ -58,6 +60,7 @@ impl<'g> Parts<'g> {
             search: Search::new(needs.len()),
             part_of: vec![0; needs.len()],
             last: 0,
+            scratch: vec![0; needs.len()],
         }
     }
 
@@ -100,15 +103,14 @@ struct Arranger<'g> {
 impl Arranger<'_> {
     fn arrange(&mut self, nodes: &[u32], tier: Tier) {
         let part = self.parts.cut(nodes);
-        let mut units: Vec<Unit> = Vec::new();
+        let mut units = Units::default();
         let urgency = self.urgency;
-        self.parts.components(nodes, (part, tier), |members| {
-            units.push(Unit::new(members, urgency));
-        });
-        for unit in sequence(units, &self.parts, (part, tier)).into_iter().rev() {
-            match unit.nodes[..] {
-                [single] => self.tasks.push(Task::Place(single)),
-                _ => self.open_loop(unit.nodes, tier),
+        self.parts
+            .components(nodes, (part, tier), |members| units.add(members, urgency));
+        for unit in sequence(&units, &mut self.parts, (part, tier)).into_iter().rev() {
+            match units.nodes(unit) {
+                [single] => self.tasks.push(Task::Place(*single)),
+                nodes => self.open_loop(nodes.to_vec(), tier),
             }
         }
     }

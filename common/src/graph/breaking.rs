@@ -41,17 +41,17 @@ pub(super) fn breaker(parts: &mut Parts<'_>, component: &[u32]) -> u32 {
 }
 
 /// All nodes, those through which most paths of two edges go first; and the number of edges.
-fn by_degree(parts: &Parts<'_>, component: &[u32], part: u32) -> (Vec<u32>, usize) {
+fn by_degree(parts: &mut Parts<'_>, component: &[u32], part: u32) -> (Vec<u32>, usize) {
+    for (place, node) in (0..).zip(component) {
+        parts.scratch[*node as usize] = place;
+    }
     let mut wanted = vec![0_usize; component.len()];
     let mut wants = vec![0_usize; component.len()];
     for (place, node) in component.iter().enumerate() {
         for need in parts.needs_inside(*node, part) {
             if need.kinds.tier() == Tier::Make {
                 wants[place] += 1;
-                // The nodes of a component are sorted.
-                if let Ok(needed) = component.binary_search(&need.node) {
-                    wanted[needed] += 1;
-                }
+                wanted[parts.scratch[need.node as usize] as usize] += 1;
             }
         }
     }

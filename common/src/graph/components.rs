@@ -3,6 +3,8 @@
 //! petgraph's goes one call deep a node, which a chain of all packages of a distribution would not survive on a
 //! thread's stack, and wants a graph of its own for each part; the parts of a loop are looked at hundreds of times.
 
+use std::ops::Range;
+
 use super::needs::{Need, Needs, number};
 
 /// Not reached yet.
@@ -10,27 +12,41 @@ const UNSEEN: u32 = 0;
 /// Its component has been found.
 const DONE: u32 = u32::MAX;
 
+/// What is known of a node.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    /// When it was reached, from 1 on.
+    reached: u32,
+    /// The earliest node that can be reached from it.
+    low: u32,
+}
+
+/// A node on the path from the root.
+#[derive(Debug)]
+struct Visit {
+    node: u32,
+    /// Which of its edges comes next, and where they end.
+    edges: Range<usize>,
+}
+
 /// The working memory, kept from one search to the next.
 #[derive(Debug)]
 pub(super) struct Search {
-    /// When a node was reached, from 1 on.
-    reached: Vec<u32>,
-    /// The earliest node that can be reached from it.
-    low: Vec<u32>,
+    seen: Vec<Seen>,
     /// Reached nodes whose component is not complete.
     open: Vec<u32>,
-    /// The path from the root: a node and which of its edges comes next.
-    path: Vec<(u32, usize)>,
+    path: Vec<Visit>,
+    count: u32,
 }
 
 impl Search {
     /// For a graph of so many nodes.
     pub(super) fn new(nodes: usize) -> Self {
         Self {
-            reached: vec![UNSEEN; nodes],
-            low: vec![0; nodes],
+            seen: vec![Seen::default(); nodes],
             open: Vec::new(),
             path: Vec::new(),
+            count: 0,
         }
     }
 
@@ -43,60 +59,76 @@ impl Search {
         is_inside: impl Fn(&Need) -> bool,
         mut found: impl FnMut(&[u32]),
     ) {
-        let mut count = 0;
+        self.count = 0;
         for root in nodes {
-            if self.reached[*root as usize] == UNSEEN {
-                self.enter(*root, &mut count);
-                self.follow(needs, &is_inside, &mut count, &mut found);
+            if self.seen[*root as usize].reached == UNSEEN {
+                self.enter(needs, *root);
+                self.follow(needs, &is_inside, &mut found);
             }
         }
         for node in nodes {
-            self.reached[*node as usize] = UNSEEN;
+            self.seen[*node as usize].reached = UNSEEN;
         }
     }
 
-    fn enter(&mut self, node: u32, count: &mut u32) {
-        *count += 1;
-        self.reached[node as usize] = *count;
-        self.low[node as usize] = *count;
+    fn enter(&mut self, needs: &Needs, node: u32) {
+        self.count += 1;
+        self.seen[node as usize] = Seen {
+            reached: self.count,
+            low: self.count,
+        };
         self.open.push(node);
-        self.path.push((node, 0));
+        self.path.push(Visit {
+            node,
+            edges: needs.places_of(node),
+        });
     }
 
-    fn follow(
-        &mut self,
-        needs: &Needs,
-        is_inside: &impl Fn(&Need) -> bool,
-        count: &mut u32,
-        found: &mut impl FnMut(&[u32]),
-    ) {
-        while let Some((node, next)) = self.path.last_mut() {
-            let node = *node;
-            if let Some(need) = needs.of(node).get(*next) {
-                *next += 1;
-                if is_inside(need) {
-                    match self.reached[need.node as usize] {
-                        UNSEEN => self.enter(need.node, count),
-                        DONE => {}
-                        earlier => self.low[node as usize] = self.low[node as usize].min(earlier),
+    fn follow(&mut self, needs: &Needs, is_inside: &impl Fn(&Need) -> bool, found: &mut impl FnMut(&[u32])) {
+        while let Some(visit) = self.path.last_mut() {
+            let node = visit.node as usize;
+            let mut low = self.seen[node].low;
+            let mut unseen = None;
+            for need in visit
+                .edges
+                .by_ref()
+                .map(|place| needs.at(place))
+                .filter(|need| is_inside(need))
+            {
+                match self.seen[need.node as usize].reached {
+                    UNSEEN => {
+                        unseen = Some(need.node);
+                        break;
                     }
+                    DONE => {}
+                    earlier => low = low.min(earlier),
                 }
-                continue;
             }
-            self.path.pop();
-            let low = self.low[node as usize];
-            if let Some((parent, _)) = self.path.last() {
-                let parent = &mut self.low[*parent as usize];
-                *parent = low.min(*parent);
+            self.seen[node].low = low;
+            match unseen {
+                Some(next) => self.enter(needs, next),
+                None => self.leave(found),
             }
-            if low == self.reached[node as usize] {
-                let begin = self.open.iter().rposition(|open| *open == node).unwrap_or_default();
-                for member in &self.open[begin..] {
-                    self.reached[*member as usize] = DONE;
-                }
-                found(&self.open[begin..]);
-                self.open.truncate(begin);
+        }
+    }
+
+    /// Goes back from a node all of whose edges have been followed.
+    fn leave(&mut self, found: &mut impl FnMut(&[u32])) {
+        let Some(Visit { node, .. }) = self.path.pop() else {
+            return;
+        };
+        let Seen { reached, low } = self.seen[node as usize];
+        if let Some(parent) = self.path.last() {
+            let parent = &mut self.seen[parent.node as usize].low;
+            *parent = low.min(*parent);
+        }
+        if low == reached {
+            let begin = self.open.iter().rposition(|open| *open == node).unwrap_or_default();
+            for member in &self.open[begin..] {
+                self.seen[*member as usize].reached = DONE;
             }
+            found(&self.open[begin..]);
+            self.open.truncate(begin);
         }
     }
 }

@@ -41,7 +41,46 @@ pub(super) fn number(place: usize) -> u32 {
     u32::try_from(place).expect("a graph has fewer than four billion nodes and edges")
 }
 
+/// What a place holds before its edge is put there.
+const NO_NEED: Need = Need {
+    node: 0,
+    kinds: Kinds::IMPLIED,
+};
+
+/// Makes of numbers of edges, each one place behind its node, the places where the edges begin.
+pub(super) fn add_up(counts: &mut [u32]) {
+    let mut sum = 0;
+    for count in counts {
+        sum += *count;
+        *count = sum;
+    }
+}
+
 impl Needs {
+    /// A graph of so many nodes out of edges in any order, each with who needs.
+    #[must_use]
+    pub(super) fn of_edges(nodes: usize, edges: &[(u32, Need)]) -> Self {
+        let mut starts = vec![0_u32; nodes + 1];
+        edges.iter().for_each(|(needer, _)| starts[*needer as usize + 1] += 1);
+        add_up(&mut starts);
+        let mut next = starts.clone();
+        let mut sorted = vec![NO_NEED; edges.len()];
+        for (needer, need) in edges {
+            let place = &mut next[*needer as usize];
+            sorted[*place as usize] = *need;
+            *place += 1;
+        }
+        let mut needs = Self {
+            starts: Vec::with_capacity(starts.len()),
+            edges: Vec::with_capacity(edges.len()),
+        };
+        needs.starts.push(0);
+        for ends in starts.windows(2) {
+            needs.push(sorted[ends[0] as usize..ends[1] as usize].iter().copied());
+        }
+        needs
+    }
+
     /// Adds the next node with what it needs, in any order; kinds of edges to the same node are united.
     pub fn push(&mut self, needs: impl IntoIterator<Item = Need>) {
         let node = number(self.len());
@@ -89,8 +128,18 @@ impl Needs {
     /// What a node needs, sorted.
     #[must_use]
     pub fn of(&self, node: u32) -> &[Need] {
+        &self.edges[self.places_of(node)]
+    }
+
+    /// The places of a node's edges among all.
+    pub(super) fn places_of(&self, node: u32) -> Range<usize> {
         let node = node as usize;
-        &self.edges[self.starts[node] as usize..self.starts[node + 1] as usize]
+        self.starts[node] as usize..self.starts[node + 1] as usize
+    }
+
+    /// The edge at a place.
+    pub(super) fn at(&self, place: usize) -> &Need {
+        &self.edges[place]
     }
 
     /// The same edges the other way round: who needs a node.
@@ -100,15 +149,9 @@ impl Needs {
         for need in &self.edges {
             starts[need.node as usize + 1] += 1;
         }
-        for place in 1..starts.len() {
-            starts[place] += starts[place - 1];
-        }
+        add_up(&mut starts);
         let mut next = starts.clone();
-        let nothing = Need {
-            node: 0,
-            kinds: Kinds::IMPLIED,
-        };
-        let mut edges = vec![nothing; self.edges.len()];
+        let mut edges = vec![NO_NEED; self.edges.len()];
         for node in self.nodes() {
             for need in self.of(node) {
                 let place = &mut next[need.node as usize];

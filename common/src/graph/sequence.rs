@@ -5,25 +5,39 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use super::arrange::Parts;
 use super::kinds::Tier;
-use super::needs::number;
+use super::needs::{add_up, number};
 
-/// Nodes that are placed together.
-#[derive(Debug)]
-pub(super) struct Unit {
-    /// The nodes, sorted.
-    pub(super) nodes: Vec<u32>,
-    urgency: u64,
+/// Sets of nodes that are placed together, each sorted.
+#[derive(Debug, Default)]
+pub(super) struct Units {
+    nodes: Vec<u32>,
+    /// Where the nodes of each end.
+    ends: Vec<u32>,
+    urgency: Vec<u64>,
 }
 
-impl Unit {
-    pub(super) fn new(members: &[u32], urgency: &[u64]) -> Self {
-        let mut nodes = members.to_vec();
-        nodes.sort_unstable();
-        let urgency = nodes.iter().map(|node| urgency[*node as usize]).max().unwrap_or(0);
-        Self { nodes, urgency }
+impl Units {
+    pub(super) fn add(&mut self, members: &[u32], urgency: &[u64]) {
+        let begin = self.nodes.len();
+        self.nodes.extend(members);
+        self.nodes[begin..].sort_unstable();
+        self.ends.push(number(self.nodes.len()));
+        let urgency = members.iter().map(|node| urgency[*node as usize]);
+        self.urgency.push(urgency.max().unwrap_or(0));
+    }
+
+    pub(super) fn nodes(&self, unit: u32) -> &[u32] {
+        let unit = unit as usize;
+        let begin = unit.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.nodes[begin as usize..self.ends[unit] as usize]
+    }
+
+    fn all(&self) -> Range<u32> {
+        0..number(self.ends.len())
     }
 }
 
@@ -45,13 +59,14 @@ struct Release {
 }
 
 /// Puts units in a row, which are the components of a part by the edges from a tier on.
-pub(super) fn sequence(units: Vec<Unit>, parts: &Parts<'_>, (part, tier): (u32, Tier)) -> Vec<Unit> {
-    if units.len() < 2 {
-        return units;
+pub(super) fn sequence(units: &Units, parts: &mut Parts<'_>, (part, tier): (u32, Tier)) -> Vec<u32> {
+    let count = units.all().len();
+    if count < 2 {
+        return units.all().collect();
     }
-    let (starts, releases) = releases(&units, parts, (part, tier));
-    let mut waits = vec![0_u32; units.len()];
-    let mut costs = vec![0_u64; units.len()];
+    let (starts, releases) = releases(units, parts, (part, tier));
+    let mut waits = vec![0_u32; count];
+    let mut costs = vec![0_u64; count];
     for release in &releases {
         match release.cost {
             None => waits[release.needing as usize] += 1,
@@ -59,16 +74,16 @@ pub(super) fn sequence(units: Vec<Unit>, parts: &Parts<'_>, (part, tier): (u32, 
         }
     }
     let key = |unit: u32, costs: &[u64]| {
-        let it = &units[unit as usize];
-        Reverse((costs[unit as usize], Reverse(it.urgency), it.nodes[0], unit))
+        let urgency = units.urgency[unit as usize];
+        Reverse((costs[unit as usize], Reverse(urgency), units.nodes(unit)[0], unit))
     };
-    let all = 0..number(units.len());
-    let mut ready: BinaryHeap<_> = all
+    let mut ready: BinaryHeap<_> = units
+        .all()
         .filter(|unit| waits[*unit as usize] == 0)
         .map(|unit| key(unit, &costs))
         .collect();
-    let mut row: Vec<u32> = Vec::with_capacity(units.len());
-    let mut is_placed = vec![false; units.len()];
+    let mut row = Vec::with_capacity(count);
+    let mut is_placed = vec![false; count];
     while let Some(Reverse((_, _, _, unit))) = ready.pop() {
         // Its costs may have fallen since it was put here; then it has been here before.
         if std::mem::replace(&mut is_placed[unit as usize], true) {
@@ -87,20 +102,25 @@ pub(super) fn sequence(units: Vec<Unit>, parts: &Parts<'_>, (part, tier): (u32, 
             }
         }
     }
-    let mut units: Vec<Option<Unit>> = units.into_iter().map(Some).collect();
-    row.into_iter().filter_map(|unit| units[unit as usize].take()).collect()
+    row
 }
 
 /// For each unit those that need it: where they begin, and all of them.
-fn releases(units: &[Unit], parts: &Parts<'_>, (part, tier): (u32, Tier)) -> (Vec<u32>, Vec<Release>) {
-    let mut unit_of = vec![0_u32; parts.needs.len()];
-    for (unit, it) in units.iter().enumerate() {
-        it.nodes.iter().for_each(|node| unit_of[*node as usize] = number(unit));
+fn releases(units: &Units, parts: &mut Parts<'_>, (part, tier): (u32, Tier)) -> (Vec<u32>, Vec<Release>) {
+    for unit in units.all() {
+        for node in units.nodes(unit) {
+            parts.scratch[*node as usize] = unit;
+        }
     }
+    let unit_of = &parts.scratch;
     let mut edges: Vec<(u32, Release)> = Vec::new();
-    let mut starts = vec![0_u32; units.len() + 1];
-    for (needing, it) in (0..).zip(units) {
-        for need in it.nodes.iter().flat_map(|node| parts.needs_inside(*node, part)) {
+    let mut starts = vec![0_u32; units.all().len() + 1];
+    for needing in units.all() {
+        for need in units
+            .nodes(needing)
+            .iter()
+            .flat_map(|node| parts.needs_inside(*node, part))
+        {
             let needed = unit_of[need.node as usize];
             if needed != needing {
                 let cost = cost(need.kinds.tier(), tier);
@@ -109,9 +129,7 @@ fn releases(units: &[Unit], parts: &Parts<'_>, (part, tier): (u32, Tier)) -> (Ve
             }
         }
     }
-    for place in 1..starts.len() {
-        starts[place] += starts[place - 1];
-    }
+    add_up(&mut starts);
     let mut next = starts.clone();
     let mut releases = vec![Release { needing: 0, cost: None }; edges.len()];
     for (needed, release) in edges {
