@@ -116,7 +116,7 @@ fn processes(data: &Data, rounds: usize, figures: &mut Figures<'_>) -> anyhow::R
     Ok(())
 }
 
-/// The same edges to both: as pairs of words, and as a build-graph.
+/// The same pairs of words to both.
 fn tsort(
     data: &Data,
     packages: &Packages<'_>,
@@ -127,10 +127,10 @@ fn tsort(
         figures.leave_out("tsort");
         return Ok(());
     };
-    let (pairs, graph) = data.write_edges(packages)?;
+    let pairs = data.write_pairs(packages)?;
     let ours = Program::of_project("show-dependencies")?
-        .args(["-g"])
-        .args([&graph])
+        .args(["-q", "-p"])
+        .args([&pairs])
         .args(["order"]);
     let runs = (0..rounds)
         .map(|_| Ok(ours.run()?.time))

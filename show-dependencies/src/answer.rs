@@ -1,43 +1,55 @@
-//! What is printed: a record a line, or all of them as JSON.
+//! What is printed: a record a line, or all of them as a JSON array.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
 
 use serde::Serialize;
 
+/// In which form records are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A line each.
+    Lines,
+    /// An array of objects.
+    Json,
+}
+
 /// Records, and the nodes that they are about, for a picture.
 pub(crate) struct Answer {
-    lines: Vec<String>,
-    json: Vec<serde_json::Value>,
+    form: Form,
+    text: String,
     /// What a picture shows.
     pub(crate) nodes: BTreeSet<u32>,
 }
 
 impl Answer {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(form: Form) -> Self {
         Self {
-            lines: Vec::new(),
-            json: Vec::new(),
+            form,
+            text: String::new(),
             nodes: BTreeSet::new(),
         }
     }
 
-    /// Adds a record: its line and its fields.
-    pub(crate) fn add(&mut self, record: &(impl Display + Serialize)) -> serde_json::Result<()> {
-        self.lines.push(record.to_string());
-        self.json.push(serde_json::to_value(record)?);
+    /// Adds a record: its line or its fields.
+    pub(crate) fn add(&mut self, record: &(impl Display + Serialize)) -> anyhow::Result<()> {
+        match self.form {
+            Form::Lines => writeln!(self.text, "{record}")?,
+            Form::Json => {
+                self.text.push(if self.text.is_empty() { '[' } else { ',' });
+                self.text.push_str(&serde_json::to_string(record)?);
+            }
+        }
         Ok(())
     }
 
-    pub(crate) fn write(&self, is_json: bool, out: &mut dyn Write) -> io::Result<()> {
-        if is_json {
-            serde_json::to_writer(&mut *out, &self.json)?;
-            writeln!(out)?;
-        } else {
-            for line in &self.lines {
-                writeln!(out, "{line}")?;
-            }
+    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(self.text.as_bytes())?;
+        match self.form {
+            Form::Lines => {}
+            Form::Json if self.text.is_empty() => out.write_all(b"[]\n")?,
+            Form::Json => out.write_all(b"]\n")?,
         }
         out.flush()
     }

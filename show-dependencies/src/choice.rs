@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use common::build_graph::Kind;
-use common::graph::{Checks, Choice, closure};
+use common::graph::{Choice, closure};
 use common::names::PkgBase;
 use serde::Serialize;
 
-use crate::Unanswerable;
 use crate::answer::Answer;
-use crate::source::View;
+use crate::{Asked, Unanswerable};
 
 /// A package that is excluded.
 #[derive(Serialize)]
@@ -28,14 +27,14 @@ impl fmt::Display for Excluded<'_> {
 }
 
 /// What cannot be built without these packages.
-pub(crate) fn excluded(view: &View<'_>, names: &[PkgBase], checks: Checks) -> anyhow::Result<Answer> {
-    let packages = view.packages.as_ref().ok_or(Unanswerable::NoWords)?;
+pub(crate) fn excluded(asked: &Asked<'_>, names: &[PkgBase]) -> anyhow::Result<Answer> {
+    let packages = asked.view.packages.as_ref().ok_or(Unanswerable::NoWords)?;
     if let Some(unknown) = names.iter().find(|name| packages.node(name).is_none()) {
         return Err(Unanswerable::Unknown(unknown.to_string()).into());
     }
     let listed = names.iter().map(|name| (name.clone(), name.to_string())).collect();
-    let exclusions = closure(packages, listed, checks);
-    let mut answer = Answer::new();
+    let exclusions = closure(packages, listed, asked.policy.checks);
+    let mut answer = Answer::new(asked.form);
     for pkgbase in exclusions.names() {
         let chain = exclusions.chain(pkgbase);
         answer.add(&Excluded {
@@ -76,12 +75,12 @@ impl fmt::Display for Taken<'_> {
 }
 
 /// Whom a package takes what it needs from.
-pub(crate) fn providers(view: &View<'_>, pkgbase: &PkgBase) -> anyhow::Result<Answer> {
-    let packages = view.packages.as_ref().ok_or(Unanswerable::NoWords)?;
+pub(crate) fn providers(asked: &Asked<'_>, pkgbase: &PkgBase) -> anyhow::Result<Answer> {
+    let packages = asked.view.packages.as_ref().ok_or(Unanswerable::NoWords)?;
     if packages.node(pkgbase).is_none() {
         return Err(Unanswerable::Unknown(pkgbase.to_string()).into());
     }
-    let mut answer = Answer::new();
+    let mut answer = Answer::new(asked.form);
     let mut seen = BTreeSet::new();
     // What all packages of a pkgbase need is said by each of them.
     for (kind, dependency) in packages.wants(pkgbase).filter(|want| seen.insert(*want)) {

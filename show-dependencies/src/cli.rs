@@ -10,7 +10,7 @@ use common::names::{Arch, PkgBase};
 
 /// Ask what depends on what, in which order things are built, and why
 ///
-/// Asks the published repositories of the port, or what -D, -S, -g or -l name. Prints one answer a line, its first word
+/// Asks the published repositories of the port, or what -D, -S, -g, -p or -l name. Prints one answer a line, its first word
 /// a pkgbase, so that seed-build-list takes it: what follows is the reason.
 #[derive(Debug, Clone, Parser)]
 #[command(
@@ -18,7 +18,8 @@ use common::names::{Arch, PkgBase};
     after_long_help = "Examples:\n  show-dependencies -D core.db -D extra.db dependents openssl\n  \
     show-dependencies dependents --built -r libssl.so=3-64 | seed-build-list\n  \
     show-dependencies --list needs firefox --transitive\n  \
-    show-dependencies --list --picture svg loops >loops.svg\n\n\
+    show-dependencies --list --picture svg loops >loops.svg\n  \
+    show-dependencies --pairs - order <pairs\n\n\
     Exit codes: 0 answered; 2 a name is unknown"
 )]
 pub struct Cli {
@@ -49,17 +50,20 @@ impl Cli {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SourceArgs {
     /// A sync database of pacman, the one that counts most first
-    #[arg(short = 'D', long, value_name = "FILE", global = true, conflicts_with_all = ["srcinfo", "graph", "list"])]
+    #[arg(short = 'D', long, value_name = "FILE", global = true, conflicts_with_all = ["srcinfo", "graph", "list", "pairs"])]
     pub(crate) database: Vec<PathBuf>,
     /// A .SRCINFO, or a directory with some below it
-    #[arg(short = 'S', long, value_name = "PATH", global = true, conflicts_with_all = ["graph", "list"])]
+    #[arg(short = 'S', long, value_name = "PATH", global = true, conflicts_with_all = ["graph", "list", "pairs"])]
     pub(crate) srcinfo: Vec<PathBuf>,
     /// The architecture whose dependencies count in a .SRCINFO
     #[arg(long, default_value = "x86_64", global = true)]
     pub(crate) arch: Arch,
     /// A file in the format of build-graph
-    #[arg(short, long, value_name = "FILE", global = true, conflicts_with = "list")]
+    #[arg(short, long, value_name = "FILE", global = true, conflicts_with_all = ["list", "pairs"])]
     pub(crate) graph: Option<PathBuf>,
+    /// Pairs of packages as for tsort, NEEDED NEEDER, - for standard input; `order` names the loops on stderr
+    #[arg(short, long, value_name = "FILE", global = true, conflicts_with = "list")]
+    pub(crate) pairs: Option<PathBuf>,
     /// The orders on the build list and what they wait for
     #[arg(short, long, global = true)]
     pub(crate) list: bool,

@@ -3,5 +3,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    show_dependencies::main(std::env::args_os(), &mut std::io::stdout().lock())
+    show_dependencies::main(
+        std::env::args_os(),
+        &mut std::io::stdin().lock(),
+        &mut std::io::stdout().lock(),
+    )
 }

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use common::build_graph::Kind;
-use common::graph::{Dropped, Plan, Policy, smallest_break};
+use common::graph::{Dropped, smallest_break};
 use common::names::PkgBase;
 use serde::Serialize;
 
 use crate::answer::Answer;
 use crate::source::View;
-use crate::{Unanswerable, plan_of};
+use crate::{Asked, Unanswerable};
 
 /// One build.
 #[derive(Serialize)]
@@ -32,21 +32,13 @@ impl fmt::Display for Build<'_> {
     }
 }
 
-fn loop_numbers(plan: &Plan) -> BTreeMap<&PkgBase, usize> {
-    let loops = plan.loops.iter().enumerate();
-    loops
-        .flat_map(|(index, members)| members.iter().map(move |member| (member, index + 1)))
-        .collect()
-}
-
 /// Everything in build order; the members of a loop stand together, and in two stages they come twice.
-pub(crate) fn order(view: &View<'_>, policy: &Policy<'_>, is_two_stage: bool) -> anyhow::Result<Answer> {
-    let plan = plan_of(view, view.needs.nodes(), policy);
-    let loop_of = loop_numbers(&plan);
-    let mut answer = Answer::new();
+pub(crate) fn order(asked: &Asked<'_>, is_two_stage: bool) -> anyhow::Result<Answer> {
+    let plan = asked.plan();
+    let mut answer = Answer::new(asked.form);
     let mut rest = plan.order.as_slice();
-    while let Some(first) = rest.first() {
-        let loop_number = loop_of.get(first).copied();
+    while !rest.is_empty() {
+        let loop_number = plan.loop_at(plan.order.len() - rest.len());
         let size = loop_number.map_or(1, |number| plan.loops[number - 1].len());
         let (together, after) = rest.split_at(size);
         let stages = if is_two_stage && loop_number.is_some() {
@@ -65,7 +57,13 @@ pub(crate) fn order(view: &View<'_>, policy: &Policy<'_>, is_two_stage: bool) ->
         }
         rest = after;
     }
-    answer.nodes = view.needs.nodes().collect();
+    if let Some(messages) = asked.loops_to {
+        for members in &plan.loops {
+            let names: Vec<&str> = members.iter().map(PkgBase::as_str).collect();
+            messages.note(format_args!("dependency loop: {}", names.join(" ")));
+        }
+    }
+    answer.nodes = asked.view.needs.nodes().collect();
     Ok(answer)
 }
 
@@ -81,9 +79,9 @@ impl fmt::Display for Line<'_> {
 }
 
 /// The edges that do not hold in the order.
-pub(crate) fn dropped(view: &View<'_>, policy: &Policy<'_>) -> anyhow::Result<Answer> {
-    let plan = plan_of(view, view.needs.nodes(), policy);
-    let mut answer = Answer::new();
+pub(crate) fn dropped(asked: &Asked<'_>) -> anyhow::Result<Answer> {
+    let plan = asked.plan();
+    let mut answer = Answer::new(asked.form);
     for dropped in &plan.dropped {
         answer.add(&Line(dropped))?;
     }
@@ -107,9 +105,9 @@ impl fmt::Display for Loop<'_> {
 }
 
 /// The loops.
-pub(crate) fn loops(view: &View<'_>, policy: &Policy<'_>) -> anyhow::Result<Answer> {
-    let plan = plan_of(view, view.needs.nodes(), policy);
-    let mut answer = Answer::new();
+pub(crate) fn loops(asked: &Asked<'_>) -> anyhow::Result<Answer> {
+    let plan = asked.plan();
+    let mut answer = Answer::new(asked.form);
     for (index, members) in plan.loops.iter().enumerate() {
         answer.add(&Loop {
             number: index + 1,
@@ -118,7 +116,7 @@ pub(crate) fn loops(view: &View<'_>, policy: &Policy<'_>) -> anyhow::Result<Answ
         })?;
         answer
             .nodes
-            .extend(members.iter().filter_map(|name| view.node(name.as_str())));
+            .extend(members.iter().filter_map(|name| asked.view.node(name.as_str())));
     }
     Ok(answer)
 }
@@ -145,10 +143,10 @@ impl fmt::Display for Broken<'_> {
 }
 
 /// The smallest sets of edges that break the loops.
-pub(crate) fn breaks(view: &View<'_>, policy: &Policy<'_>) -> anyhow::Result<Answer> {
-    let plan = plan_of(view, view.needs.nodes(), policy);
-    let needs = view.needs.restricted_to(policy.checks.kinds());
-    let mut answer = Answer::new();
+pub(crate) fn breaks(asked: &Asked<'_>) -> anyhow::Result<Answer> {
+    let (plan, view) = (asked.plan(), &asked.view);
+    let needs = view.needs.restricted_to(asked.policy.checks.kinds());
+    let mut answer = Answer::new(asked.form);
     for (index, members) in plan.loops.iter().enumerate() {
         let nodes: Vec<u32> = members.iter().filter_map(|name| view.node(name.as_str())).collect();
         let feedback = smallest_break(&needs, &nodes);
@@ -186,27 +184,25 @@ impl fmt::Display for Because {
 }
 
 /// Why one package is built before another: what the other needs, down to it, or that nothing asks for it.
-pub(crate) fn why_before(
-    view: &View<'_>,
-    policy: &Policy<'_>,
-    (first, second): (&PkgBase, &PkgBase),
-) -> anyhow::Result<Answer> {
+pub(crate) fn why_before(asked: &Asked<'_>, (first, second): (&PkgBase, &PkgBase)) -> anyhow::Result<Answer> {
+    let view = &asked.view;
     let node = |name: &PkgBase| {
         view.node(name.as_str())
             .ok_or_else(|| Unanswerable::Unknown(name.to_string()))
     };
     let (from, to) = (node(second)?, node(first)?);
-    let plan = plan_of(view, view.needs.nodes(), policy);
+    let plan = asked.plan();
     let mut position = vec![0; view.names.len()];
     for (place, name) in plan.order.iter().enumerate() {
         position[node(name)? as usize] = place;
     }
-    let mut answer = Answer::new();
+    let mut answer = Answer::new(asked.form);
     let mut say = |pkgbase: &PkgBase, reason: String| {
         let pkgbase = pkgbase.clone();
         answer.add(&Because { pkgbase, reason })
     };
-    let loop_of = loop_numbers(&plan);
+    let loop_of = |node: u32| plan.loop_at(position[node as usize]);
+    let shared = loop_of(to).filter(|number| loop_of(from) == Some(*number));
     if position[to as usize] > position[from as usize] {
         say(first, format!("is not built before {second} but after it"))?;
     } else if let Some(path) = way(view, &position, (from, to)) {
@@ -223,8 +219,7 @@ pub(crate) fn why_before(
                 format!("needs {needed} ({})", kinds.join(", ")),
             )?;
         }
-    } else if loop_of.contains_key(first) && loop_of.get(first) == loop_of.get(second) {
-        let number = loop_of[first];
+    } else if let Some(number) = shared {
         say(
             first,
             format!("is in loop {number} with {second}, which begins there with less against the order"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use common::build_graph::Kind;
-use common::graph::{Names, Plan, Policy, Reached, Relations, Scope, Step, steps_along, walk};
+use common::graph::{Names, Reached, Relations, Scope, Step, steps_along, walk};
 use common::names::PkgBase;
 use common::srcinfo::Dependency;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::answer::Answer;
 use crate::cli::Walk;
 use crate::source::View;
-use crate::{Unanswerable, plan_of};
+use crate::{Asked, Unanswerable};
 
 /// One package that was reached.
 #[derive(Serialize)]
@@ -38,8 +38,8 @@ impl fmt::Display for Record<'_> {
 }
 
 /// Who depends on what was asked for.
-pub(crate) fn dependents(view: &View<'_>, args: &Walk, policy: &Policy<'_>) -> anyhow::Result<Answer> {
-    let scope = args.scope(policy.checks);
+pub(crate) fn dependents(asked: &Asked<'_>, args: &Walk) -> anyhow::Result<Answer> {
+    let (view, scope) = (&asked.view, args.scope(asked.policy.checks));
     let reached = match &view.packages {
         Some(packages) => {
             let relations = Relations::new(packages, scope);
@@ -59,12 +59,12 @@ pub(crate) fn dependents(view: &View<'_>, args: &Walk, policy: &Policy<'_>) -> a
         Some(from) => view.names[from as usize].to_string(),
         None => args.names.join(" "),
     };
-    answer(view, (args, policy), reached, (needer, needed))
+    answer(asked, args, reached, (needer, needed))
 }
 
 /// What the packages need.
-pub(crate) fn needs(view: &View<'_>, args: &Walk, policy: &Policy<'_>) -> anyhow::Result<Answer> {
-    let scope = args.scope(policy.checks);
+pub(crate) fn needs(asked: &Asked<'_>, args: &Walk) -> anyhow::Result<Answer> {
+    let (view, scope) = (&asked.view, args.scope(asked.policy.checks));
     let reached = match &view.packages {
         Some(packages) => {
             let relations = Relations::new(packages, scope);
@@ -73,10 +73,10 @@ pub(crate) fn needs(view: &View<'_>, args: &Walk, policy: &Policy<'_>) -> anyhow
         None => along(view, args, scope, |node| steps_along(&view.needs, node, scope.kinds))?,
     };
     // The first steps come from the packages that were asked for.
-    let asked = nodes_of(view, &args.names[0])?[0];
-    let needer = |found: &Reached<'_>| found.from.unwrap_or(asked);
+    let first = nodes_of(view, &args.names[0])?[0];
+    let needer = |found: &Reached<'_>| found.from.unwrap_or(first);
     let needed = |found: &Reached<'_>| view.names[found.step.to as usize].to_string();
-    answer(view, (args, policy), reached, (needer, needed))
+    answer(asked, args, reached, (needer, needed))
 }
 
 fn along<'a>(
@@ -142,23 +142,24 @@ fn asked_for<'a>(view: &View<'_>, relations: &Relations<'_, 'a>, name: &str) -> 
 
 /// The records, by name or in build order.
 fn answer(
-    view: &View<'_>,
-    (args, policy): (&Walk, &Policy<'_>),
+    asked: &Asked<'_>,
+    args: &Walk,
     reached: BTreeMap<u32, Reached<'_>>,
     (needer, needed): (impl Fn(&Reached<'_>) -> u32, impl Fn(&Reached<'_>) -> String),
 ) -> anyhow::Result<Answer> {
-    let mut asked: Vec<u32> = Vec::new();
+    let view = &asked.view;
+    let mut named: Vec<u32> = Vec::new();
     for name in &args.names {
-        asked.extend(nodes_of(view, name).unwrap_or_default());
+        named.extend(nodes_of(view, name).unwrap_or_default());
     }
-    let is_kept = |node: &u32| !args.ignore_self || !asked.contains(node);
+    let is_kept = |node: &u32| !args.ignore_self || !named.contains(node);
     let kept: BTreeMap<u32, Reached<'_>> = reached.into_iter().filter(|(node, _)| is_kept(node)).collect();
     let mut order: Vec<u32> = kept.keys().copied().collect();
     if args.rebuild_order {
-        let plan: Plan = plan_of(view, kept.keys().copied(), policy);
+        let plan = asked.plan_of(&order);
         order = plan.order.iter().filter_map(|name| view.node(name.as_str())).collect();
     }
-    let mut answer = Answer::new();
+    let mut answer = Answer::new(asked.form);
     for node in order {
         let found = &kept[&node];
         let dependency = found.step.dependency.map(ToString::to_string);
@@ -170,6 +171,6 @@ fn answer(
             steps: found.depth,
         })?;
     }
-    answer.nodes = kept.into_keys().chain(asked).collect();
+    answer.nodes = kept.into_keys().chain(named).collect();
     Ok(answer)
 }

@@ -1,28 +1,30 @@
-//! Where the graph comes from: sync databases, `.SRCINFO` files, a build-graph, or the published repositories.
+//! Where the graph comes from: sync databases, `.SRCINFO` files, a build-graph, pairs, or the published repositories.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use common::alpm::sync::Databases;
 use common::atomic::{self, FileError};
-use common::build_graph::BuildGraph;
 use common::cli::Messages;
 use common::config::Config;
-use common::graph::{Kinds, Need, Needs, Packages};
-use common::names::{Arch, NameMap, PkgBase};
+use common::graph::{Needs, Packages};
+use common::names::{Arch, PkgBase};
 use common::repository::Repositories;
 use common::srcinfo::SrcInfo;
 use common::work_dir::WorkDir;
 
 use crate::cli::SourceArgs;
+use crate::edges;
 
 /// What was read.
 #[derive(Debug)]
 pub(crate) enum Source {
     Databases(Databases),
     SrcInfos(BTreeMap<PkgBase, SrcInfo>),
-    Graph(BuildGraph),
+    /// Edges between names: the names, sorted, and whom each needs.
+    Edges(Vec<PkgBase>, Needs),
 }
 
 /// Whether what files of published packages need is read, too.
@@ -35,15 +37,15 @@ pub(crate) enum Libraries {
 /// The graph, in which questions are asked.
 pub(crate) struct View<'a> {
     /// Sorted: the place of a name is its node.
-    pub(crate) names: Vec<PkgBase>,
+    pub(crate) names: Cow<'a, [PkgBase]>,
     /// Whom each needs.
-    pub(crate) needs: Needs,
+    pub(crate) needs: Cow<'a, Needs>,
     /// Where the packages' own words are known.
     pub(crate) packages: Option<Packages<'a>>,
 }
 
 impl Source {
-    /// Reads what the command line names.
+    /// Reads what the command line names, but for pairs.
     pub(crate) fn read(
         args: &SourceArgs,
         libraries: Libraries,
@@ -66,11 +68,15 @@ impl Source {
                 Some(path) => path.clone(),
                 None => WorkDir::open(&config()?)?.build_graph(),
             };
-            let graph = BuildGraph::read(&path)?.with_context(|| format!("{} does not exist", path.display()))?;
-            graph.1.iter().for_each(|complaint| messages.error(complaint));
-            return Ok(Self::Graph(graph.0));
+            let (names, needs) = edges::of_build_graph(&path, messages)?;
+            return Ok(Self::Edges(names, needs));
         }
         published(&config()?, libraries, messages).map(Self::Databases)
+    }
+
+    /// Reads pairs.
+    pub(crate) fn of_pairs(path: &Path, stdin: &mut dyn Read) -> anyhow::Result<Self> {
+        edges::of_pairs(path, stdin).map(|(names, needs)| Self::Edges(names, needs))
     }
 
     /// The graph of it.
@@ -78,43 +84,23 @@ impl Source {
         let packages = match self {
             Self::Databases(databases) => databases.packages(),
             Self::SrcInfos(infos) => Packages::new(infos.iter().map(|(name, info)| (name, Some(info)))),
-            Self::Graph(graph) => return View::of_graph(graph),
+            Self::Edges(names, needs) => {
+                return View {
+                    names: Cow::Borrowed(names),
+                    needs: Cow::Borrowed(needs),
+                    packages: None,
+                };
+            }
         };
         View {
             names: packages.names().iter().map(|name| (*name).clone()).collect(),
-            needs: packages.chosen(),
+            needs: Cow::Owned(packages.chosen()),
             packages: Some(packages),
         }
     }
 }
 
 impl View<'_> {
-    fn of_graph(graph: &BuildGraph) -> Self {
-        let mut names: Vec<&PkgBase> = graph.orders().map(|(name, _)| name).collect();
-        let mut known: NameMap<&str, u32> = names.iter().map(|name| (name.as_str(), 0)).collect();
-        for edge in graph.orders().flat_map(|(_, edges)| edges) {
-            if known.insert(edge.needs.as_str(), 0).is_none() {
-                names.push(&edge.needs);
-            }
-        }
-        names.sort_unstable();
-        known.extend((0..).zip(&names).map(|(node, name)| (name.as_str(), node)));
-        let mut needs = Needs::default();
-        for name in &names {
-            needs.push(graph.edges_of(name).filter_map(|edge| {
-                Some(Need {
-                    node: *known.get(edge.needs.as_str())?,
-                    kinds: Kinds::of(edge.kind),
-                })
-            }));
-        }
-        Self {
-            names: names.into_iter().cloned().collect(),
-            needs,
-            packages: None,
-        }
-    }
-
     /// The node of a pkgbase.
     pub(crate) fn node(&self, name: &str) -> Option<u32> {
         let place = self.names.binary_search_by(|it| it.as_str().cmp(name)).ok()?;

@@ -92,6 +92,83 @@ fn packages_are_asked_in_their_own_words() {
 }
 
 #[test]
+fn each_answer_as_json_has_the_fields_of_its_lines() {
+    let directory = directory();
+    let fields = |question: &str| {
+        let json: serde_json::Value = serde_json::from_str(&answer(directory.path(), question)).unwrap();
+        let first = json.as_array().unwrap().first().expect(question).as_object().unwrap();
+        first.keys().cloned().collect::<Vec<_>>().join(" ")
+    };
+    let step = "kinds needer needs pkgbase steps";
+    for (question, expected) in [
+        ("-S . --json dependents libfoo", step),
+        ("-S . --json needs app", step),
+        ("-g graph --json dependents a", step),
+        ("-g graph --json order", "loop pkgbase"),
+        ("-g graph --json order --two-stage", "loop pkgbase stage"),
+        ("-g graph --json order --dropped", "kinds loop needs pkgbase reason"),
+        ("-g graph --json loops", "loop members size"),
+        (
+            "-g graph --json loops --break",
+            "at_least edges kinds loop needs pkgbase",
+        ),
+        ("-g graph --json why-before d e", "pkgbase reason"),
+        ("-S . --json excluded libfoo", "pkgbase why"),
+        ("-S . --json providers app", "dependency from how kind others"),
+    ] {
+        assert_eq!(fields(question), expected, "{question}");
+    }
+    assert_eq!(
+        answer(directory.path(), "-S . --json dependents libfoo.so=3-64"),
+        "[]\n"
+    );
+}
+
+#[test]
+fn pairs_are_taken_as_by_tsort_and_loops_named() {
+    let directory = directory();
+    let order = |arguments: &str, pairs: &str| {
+        let arguments = arguments.split(' ').chain(["order"]);
+        let tool = Tool::new("show-dependencies")
+            .directory(directory.path())
+            .args(arguments);
+        tool.stdin(pairs).run()
+    };
+    let ended = order("--pairs -", "b c\na b\ta d\n d d\n").expect(0);
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("a\nb\nc\nd\n", ""));
+    let ended = order("-p -", "c a\na b\nb c\nc d").expect(0);
+    assert_eq!(ended.stdout, "a\nb\nc\nd\n");
+    assert_eq!(ended.stderr, "show-dependencies: dependency loop: a b c\n");
+    assert_eq!(order("-p - -q", "a b b a").expect(0).stderr, "");
+    assert_eq!(order("-p -", "").expect(0).stdout, "");
+    let odd = order("-p -", "a b c").expect(65);
+    assert!(odd.stderr.contains("odd") && odd.stdout.is_empty(), "{}", odd.stderr);
+    let bad = order("-p -", "a b\nb ../c\n").expect(65);
+    assert!(
+        bad.stderr.contains("line 2: ") && bad.stdout.is_empty(),
+        "{}",
+        bad.stderr
+    );
+    order("-p absent", "").expect(74);
+    order("-p - -g graph", "").expect(64);
+}
+
+#[test]
+fn a_line_that_is_none_is_left_out_of_a_graph_with_all_its_names() {
+    let directory = directory();
+    atomic::write(
+        &directory.path().join("bad"),
+        b"a make:b\nb make:new love:c\nc make:../d\n",
+    )
+    .unwrap();
+    let ended = ask(directory.path(), "-g bad order").expect(0);
+    assert_eq!(ended.stdout, "b\na\n");
+    for line in ["line 2: ", "line 3: "] {
+        assert!(ended.stderr.contains(line), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_picture_marks_loops() {
     let directory = directory();
     let dot = answer(directory.path(), "-g graph --picture dot order");

@@ -25,7 +25,7 @@ fn ask(databases: &[PathBuf], question: &[&str]) -> Vec<String> {
     }
     args.extend(question.iter().map(Into::into));
     let mut out = Vec::new();
-    let code = show_dependencies::main(args, &mut out);
+    let code = show_dependencies::main(args, &mut std::io::empty(), &mut out);
     assert_eq!(
         format!("{code:?}"),
         format!("{:?}", std::process::ExitCode::SUCCESS),

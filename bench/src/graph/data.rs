@@ -5,9 +5,9 @@ use std::io::{BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use common::archive;
 use common::graph::Packages;
 use flate2::Compression;
-use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 /// The databases of the set.
@@ -64,26 +64,20 @@ impl Data {
         })
     }
 
-    /// The edges for tsort, `NEEDED NEEDER` a line, and as a build-graph.
-    pub(super) fn write_edges(&self, packages: &Packages<'_>) -> anyhow::Result<(PathBuf, PathBuf)> {
-        let (mut pairs, mut graph) = (String::new(), String::new());
+    /// The edges for tsort, `NEEDED NEEDER` a line.
+    pub(super) fn write_pairs(&self, packages: &Packages<'_>) -> anyhow::Result<PathBuf> {
+        let mut pairs = String::new();
         let needs = packages.chosen();
         for (node, name) in (0..).zip(packages.names()) {
             pairs.push_str(&format!("{name} {name}\n"));
-            graph.push_str(name.as_str());
             for need in needs.of(node) {
                 let needed = packages.names()[need.node as usize];
                 pairs.push_str(&format!("{needed} {name}\n"));
-                for kind in need.kinds.iter() {
-                    graph.push_str(&format!(" {}:{needed}", kind.as_str()));
-                }
             }
-            graph.push('\n');
         }
-        let paths = (self.directory.join("pairs"), self.directory.join("graph"));
-        common::atomic::write(&paths.0, pairs.as_bytes())?;
-        common::atomic::write(&paths.1, graph.as_bytes())?;
-        Ok(paths)
+        let path = self.directory.join("pairs");
+        common::atomic::write(&path, pairs.as_bytes())?;
+        Ok(path)
     }
 }
 
@@ -96,14 +90,7 @@ pub(super) fn name_of(path: &Path) -> String {
 }
 
 fn write_twin(database: &Path, twin: &Path) -> anyhow::Result<()> {
-    let mut bytes = Vec::new();
-    File::open(database)?.read_to_end(&mut bytes)?;
-    let plain: Box<dyn Read> = match bytes[..] {
-        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(&bytes[..])),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::new(&bytes[..])?),
-        _ => Box::new(&bytes[..]),
-    };
-    let mut archive = tar::Archive::new(BufReader::new(plain));
+    let mut archive = tar::Archive::new(BufReader::new(archive::expanded(File::open(database)?)?));
     let mut builder = tar::Builder::new(GzEncoder::new(File::create(twin)?, Compression::default()));
     for member in archive.entries()? {
         let mut member = member?;

@@ -68,13 +68,16 @@ pub struct Plan {
     chroot: Vec<u32>,
     /// The place of each node in the order.
     position: Vec<u32>,
+    /// For each place in the order the number of its loop.
+    loop_at: Vec<Option<u32>>,
 }
 
 /// Orders the list: `orders` are on it, `packages` are all that are known.
 #[must_use]
 pub fn plan<'a>(packages: &Packages<'_>, orders: impl IntoIterator<Item = &'a PkgBase>, policy: &Policy<'_>) -> Plan {
-    let names: BTreeSet<&PkgBase> = orders.into_iter().collect();
-    let names: Vec<PkgBase> = names.into_iter().cloned().collect();
+    let mut names: Vec<PkgBase> = orders.into_iter().cloned().collect();
+    names.sort();
+    names.dedup();
     let on_list = OnList::new(packages, &names);
     let chroot = on_list.chroot(packages);
     let needs = on_list.needs(packages, policy.checks, &chroot);
@@ -82,18 +85,18 @@ pub fn plan<'a>(packages: &Packages<'_>, orders: impl IntoIterator<Item = &'a Pk
 }
 
 impl Plan {
-    /// Orders some nodes of a graph whose edges are known: `all` are the names of its nodes, sorted, as are `orders`.
+    /// Orders some nodes of a graph whose edges are known; `names` are those of all its nodes, `nodes` are sorted.
     #[must_use]
-    pub fn of_part(all: &[PkgBase], needs: &Needs, (orders, policy): (&[PkgBase], &Policy<'_>)) -> Self {
+    pub fn of_part((names, needs): (&[PkgBase], &Needs), nodes: &[u32], policy: &Policy<'_>) -> Self {
         let counting = policy.checks.kinds();
-        let place = |name| orders.binary_search(name).ok().map(number);
-        let places: Vec<Option<u32>> = all.iter().map(place).collect();
+        let mut places = vec![None; names.len()];
+        for (place, node) in (0..).zip(nodes) {
+            places[*node as usize] = Some(place);
+        }
         let mut part = Needs::default();
-        for node in orders.iter().filter_map(|name| all.binary_search(name).ok()) {
-            let counted = needs
-                .of(number(node))
-                .iter()
-                .filter(|need| !need.kinds.common(counting).is_empty());
+        for node in nodes {
+            let needs = needs.of(*node).iter();
+            let counted = needs.filter(|need| !need.kinds.common(counting).is_empty());
             part.push(counted.filter_map(|need| {
                 Some(Need {
                     node: places[need.node as usize]?,
@@ -101,7 +104,8 @@ impl Plan {
                 })
             }));
         }
-        Self::new(orders.to_vec(), part, Vec::new(), policy.times)
+        let names = nodes.iter().map(|node| names[*node as usize].clone()).collect();
+        Self::new(names, part, Vec::new(), policy.times)
     }
 
     fn new(names: Vec<PkgBase>, needs: Needs, chroot: Vec<u32>, times: Option<&BuildTimes>) -> Self {
@@ -126,6 +130,12 @@ impl Plan {
         let name_of = |node: &u32| names[*node as usize].clone();
         let mut loops = arrangement.loops;
         loops.sort_unstable();
+        let mut loop_at = vec![None; names.len()];
+        for (number, members) in (1..).zip(&loops) {
+            for member in members {
+                loop_at[position[*member as usize] as usize] = Some(number);
+            }
+        }
         let mut plan = Self {
             order: order.iter().map(name_of).collect(),
             loops: loops
@@ -137,9 +147,16 @@ impl Plan {
             needs,
             chroot,
             position,
+            loop_at,
         };
-        plan.dropped = plan.edges_against_the_order(&loops);
+        plan.dropped = plan.edges_against_the_order();
         plan
+    }
+
+    /// The loop that the order at a place of the build order is in, by its number among the loops from 1 on.
+    #[must_use]
+    pub fn loop_at(&self, place: usize) -> Option<usize> {
+        self.loop_at[place].map(|number| number as usize)
     }
 
     /// The edges between the orders, as they are written to the disk.
@@ -164,11 +181,18 @@ impl Plan {
         graph
     }
 
+    /// What an order needs in its own words; sorted.
+    fn declared(&self, node: u32) -> &[Need] {
+        match self.needs.of(node) {
+            // The chroot is the last node of all.
+            [declared @ .., last] if last.node as usize == self.names.len() => declared,
+            declared => declared,
+        }
+    }
+
     /// What an order needs, base-devel included; sorted.
     fn all_needs(&self, node: u32) -> Vec<Need> {
-        let with_chroot = self.needs.of(node);
-        let count = with_chroot.partition_point(|need| (need.node as usize) < self.names.len());
-        let declared = &with_chroot[..count];
+        let declared = self.declared(node);
         let is_declared = |member: &u32| declared.binary_search_by_key(member, |need| need.node).is_ok();
         let implied = self
             .chroot
@@ -187,25 +211,26 @@ impl Plan {
         self.position[need.node as usize] < self.position[node as usize]
     }
 
-    fn edges_against_the_order(&self, loops: &[Vec<u32>]) -> Vec<Dropped> {
-        let mut loop_of = vec![None; self.names.len()];
-        for (index, members) in loops.iter().enumerate() {
-            members
-                .iter()
-                .for_each(|member| loop_of[*member as usize] = Some(index + 1));
-        }
+    fn edges_against_the_order(&self) -> Vec<Dropped> {
+        // Behind the last of what everything is built with nobody is built before any of it.
+        let members = self.chroot.iter().map(|member| self.position[*member as usize]);
+        let chroot_is_complete = members.max().unwrap_or(0);
         let mut dropped = Vec::new();
         for node in 0..number(self.names.len()) {
-            for need in self
-                .all_needs(node)
-                .into_iter()
-                .filter(|need| !self.is_kept(node, need))
-            {
+            let with_implied;
+            let needs = if self.position[node as usize] < chroot_is_complete {
+                with_implied = self.all_needs(node);
+                &with_implied
+            } else {
+                self.declared(node)
+            };
+            for need in needs.iter().filter(|need| !self.is_kept(node, need)) {
+                let loop_number = self.loop_at(self.position[node as usize] as usize);
                 dropped.push(Dropped {
                     pkgbase: self.names[node as usize].clone(),
                     needs: self.names[need.node as usize].clone(),
                     kinds: need.kinds.iter().collect(),
-                    loop_number: loop_of[node as usize].filter(|_| !need.kinds.is_empty()),
+                    loop_number: loop_number.filter(|_| !need.kinds.is_empty()),
                     reason: Reason::of(need.kinds),
                 });
             }
