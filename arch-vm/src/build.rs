@@ -110,7 +110,7 @@ impl Build<'_> {
     }
 
     /// Fetches what there is: packages, and logs.
-    pub(crate) fn fetch(&self, packages: &Path, logs: &Path, patience: Duration) -> Result<Delivery> {
+    pub(crate) fn fetch(&mut self, packages: &Path, logs: &Path, patience: Duration) -> Result<Delivery> {
         let (reader, writer) = io::pipe()?;
         let command = self
             .session
@@ -122,6 +122,9 @@ impl Build<'_> {
         let (received, ended) = std::thread::scope(|scope| {
             let receiver = scope.spawn(|| delivery::receive(reader, packages, logs));
             let ended = child.wait();
+            if ended.is_err() {
+                self.session.guest.hang_up();
+            }
             (receiver.join(), ended)
         });
         let ended = ended.map_err(|cause| anyhow!("fetching the packages: {cause}"))?;

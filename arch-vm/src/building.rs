@@ -130,6 +130,7 @@ impl Building<'_> {
         let fetched = match &built {
             // There is nothing to ask any more.
             Err(error) if matches!(outcome_of(error), Outcome::Machine | Outcome::Interrupted) => None,
+            Err(_) if !build.session.is_answering() => None,
             Err(_) => Some(build.fetch(&self.packages_to, &self.logs_to, FETCH_REMAINS)),
             Ok(_) => Some(build.fetch(&self.packages_to, &self.logs_to, FETCH)),
         };
@@ -242,7 +243,7 @@ fn task(call: &Call<'_>, args: &VmBuildArgs) -> Result<BuildTask> {
         arch: settings.arch.to_string(),
         check: !is_unchecked,
         makepkg,
-        srcdest: settings.config().path("srcdest")?,
+        srcdest: settings.config().path("srcdest")?.filter(|_| !args.build.clean),
         variables: settings.variables.clone(),
         network: args.build.network,
         processes: Limits::read(&args.build.limits, settings.config())?.processes,

@@ -113,7 +113,8 @@ impl Entry {
 pub(crate) struct Guest {
     entry: Entry,
     stop: Interrupt,
-    _connection: Child,
+    /// None when it was cut.
+    connection: Option<Child>,
 }
 
 impl Guest {
@@ -133,7 +134,7 @@ impl Guest {
                     return Ok(Self {
                         entry,
                         stop: stop.clone(),
-                        _connection: child,
+                        connection: Some(child),
                     });
                 }
                 std::thread::sleep(TICK);
@@ -194,6 +195,12 @@ impl Guest {
                 cause => bail!("{what}: {cause}"),
             },
         }
+    }
+
+    /// Ends the connection. It holds the pipes of its commands as long as a guest says nothing, also when their clients
+    /// were killed.
+    pub(crate) fn hang_up(&mut self) {
+        self.connection = None;
     }
 
     /// Lets further commands end with another interrupt.

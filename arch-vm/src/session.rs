@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use archbuild::pacman_conf::PacmanConf;
-use common::build_command::{Keep, Limits, Outcome, Phase};
+use common::build_command::{Keep, LimitKind, Limits, Outcome, Phase};
 use common::cli::Messages;
 use common::clock::Now;
 use common::interrupt::Interrupt;
@@ -336,6 +336,14 @@ impl Session {
         outcome_of(self.watch.verdict(), running)
     }
 
+    /// Whether its guest can still be asked for something.
+    pub(crate) fn is_answering(&self) -> bool {
+        matches!(
+            self.watch.verdict(),
+            None | Some(Verdict::Limit(_) | Verdict::Interrupted)
+        )
+    }
+
     /// As [`Self::ended`], for somebody who saw already that the machine is gone.
     pub(crate) fn wait_for_end(&self, running: Option<Phase>) -> Option<Outcome> {
         let deadline = Instant::now() + VERDICT;
@@ -362,6 +370,7 @@ fn outcome_of(verdict: Option<Verdict>, running: Option<Phase>) -> Option<Outcom
         // A package that switches the machine off would be tried for ever if that were the machine's fault.
         Verdict::PoweredOff if running.is_some() => Outcome::Failed(running),
         Verdict::PoweredOff | Verdict::Crashed => Outcome::Machine,
+        Verdict::HostFull => Outcome::Limit(Some(LimitKind::Disk)),
         Verdict::Limit(kind) => Outcome::Limit(Some(kind)),
     })
 }

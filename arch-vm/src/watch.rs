@@ -31,6 +31,8 @@ pub(crate) enum Verdict {
     Stopped,
     /// Qemu ended without a word.
     Crashed,
+    /// The host's disk is full: the machine stands still.
+    HostFull,
     /// A limit of the build.
     Limit(LimitKind),
 }
@@ -107,7 +109,7 @@ fn watch(watched: &Watched, events: &Receiver<Event>, interrupt: &Interrupt, don
         match events.recv_timeout(TICK) {
             Ok(Event::PoweredOff) => return Some(Verdict::PoweredOff),
             Ok(Event::Ended) => return Some(Verdict::Stopped),
-            Ok(Event::DiskFull) => return Some(Verdict::Limit(LimitKind::Disk)),
+            Ok(Event::DiskFull) => return Some(Verdict::HostFull),
             Ok(Event::Gone) | Err(RecvTimeoutError::Disconnected) => return Some(Verdict::Crashed),
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -222,7 +224,7 @@ mod tests {
         for (event, verdict) in [
             (Event::PoweredOff, Verdict::PoweredOff),
             (Event::Ended, Verdict::Stopped),
-            (Event::DiskFull, Verdict::Limit(LimitKind::Disk)),
+            (Event::DiskFull, Verdict::HostFull),
             (Event::Gone, Verdict::Crashed),
         ] {
             let (watch, sender, _interrupt, stop, _progress) = begin(Limits::default());
