@@ -25,7 +25,9 @@ use crate::srcinfo::SrcInfo;
 use crate::usage::{self, Meter};
 use crate::{dependencies, kept, outcome, reproduce};
 
-/// makepkg's exit codes that say what went wrong (its `util/error.sh`).
+/// makepkg's exit codes that say what went wrong (its `util/error.sh`). Its configuration, its arguments and the programs
+/// that it needs are no fault of the package.
+const MAKEPKG_NOT_OF_THE_PACKAGE: [i32; 3] = [2, 3, 15];
 const MAKEPKG_FUNCTION_FAILED: i32 = 4;
 const MAKEPKG_DEPENDENCIES: i32 = 8;
 const MAKEPKG_PKGBUILD_ERROR: i32 = 12;
@@ -273,6 +275,7 @@ impl Build<'_, '_> {
             MAKEPKG_FUNCTION_FAILED => Outcome::Failed(Some(self.progress.phase())),
             MAKEPKG_PKGBUILD_ERROR => Outcome::Failed(None),
             MAKEPKG_DEPENDENCIES => Outcome::Dependencies,
+            code if MAKEPKG_NOT_OF_THE_PACKAGE.contains(&code) => Outcome::Machine,
             _ => otherwise,
         };
         Err(anyhow!("makepkg: exit code {code}")).context(outcome)

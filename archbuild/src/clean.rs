@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use common::cli::Messages;
 use common::interrupt::Interrupt;
 use common::names::PkgName;
@@ -15,6 +15,7 @@ use crate::roots;
 
 /// Cleans up as far as the task says.
 pub(crate) fn clean(layout: &Layout, task: &CleanTask, interrupt: &Interrupt, messages: Messages) -> Result<()> {
+    let unknown = unknown_copies(layout, &task.copies)?;
     copy::sweep(layout, Which::Remains)?;
     if task.extent == Extent::Copies {
         return Ok(());
@@ -38,7 +39,20 @@ pub(crate) fn clean(layout: &Layout, task: &CleanTask, interrupt: &Interrupt, me
     } else {
         layers::sweep(layout, Surplus::Old)?;
     }
-    roots::sweep(layout, &right)
+    roots::sweep(layout, &right)?;
+    match unknown.as_slice() {
+        [] => Ok(()),
+        names => bail!(
+            "there is no kept working copy {}: `archbuild list` names those that are",
+            names.join(", ")
+        ),
+    }
+}
+
+/// Names that somebody mistyped.
+fn unknown_copies(layout: &Layout, names: &[String]) -> Result<Vec<String>> {
+    let known: Vec<String> = copy::kept(layout)?.iter().map(|(path, _)| file_name(path)).collect();
+    Ok(names.iter().filter(|name| !known.contains(name)).cloned().collect())
 }
 
 /// Takes the files of some packages out of the cache, whatever their versions.

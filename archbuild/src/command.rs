@@ -17,7 +17,14 @@ pub(crate) fn run(session: &mut Session, task: &RunTask) -> Result<()> {
     sandbox.show(session.parts.server_directories.iter().cloned());
     if task.place == Place::Fresh {
         session.mount_copy(&sandbox)?;
-        session.refresh()?;
+        match session.refresh() {
+            Err(error) if task.packages.is_empty() && !session.interrupt.is_raised() => {
+                session
+                    .messages
+                    .error(format_args!("warning: the databases are not the newest: {error:#}"));
+            }
+            refreshed => drop(refreshed?),
+        }
         if !task.packages.is_empty() {
             let names: Vec<String> = task.packages.iter().map(ToString::to_string).collect();
             let installed = session.pacman.install(&session.copy.root(), &names);

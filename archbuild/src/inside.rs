@@ -42,8 +42,13 @@ pub(crate) fn main(stdin: &mut dyn Read, answer: &mut dyn Write) -> ExitCode {
         Ok(()) => Outcome::Built,
         Err(_) if interrupt.is_raised() => Outcome::Interrupted,
         Err(error) => {
-            messages.error(format_args!("{error:#}"));
-            outcome::of(&error)
+            let outcome = outcome::of(&error);
+            match (&request.task, outcome) {
+                // What ran was no package.
+                (Task::Run(..), Outcome::Failed(_)) => messages.error(error.root_cause()),
+                _ => messages.error(format_args!("{error:#}")),
+            }
+            outcome
         }
     };
     outcome::code_inside(outcome).into()

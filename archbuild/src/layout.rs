@@ -4,7 +4,8 @@
 //! root -> .roots/N/root   the root that new working copies start from
 //! .roots/N/               one generation: root/, format (written last), lock (shared while a copy uses it)
 //! .roots/.new-*           a generation in the making
-//! copies/copy-*/          a working copy and all that belongs to one run; lock is held as long as it is in use
+//! copies/copy-*/          a working copy and all that belongs to one run; lock is held as long as it is in use. copies/ may
+//!                         be a tmpfs: what is installed there becomes no layer
 //! layers/                 dependencies that were installed before, see `crate::layers`
 //! databases/              sync databases, see `crate::databases`
 //! cache/                  downloaded packages

@@ -147,7 +147,8 @@ impl Sandbox {
             let option = match (bind.from.starts_with("/dev"), bind.is_writable) {
                 (true, _) => "--dev-bind",
                 (false, true) => "--bind",
-                (false, false) => "--ro-bind",
+                // A local repository may be away.
+                (false, false) => "--ro-bind-try",
             };
             command = command.arg(option).arg(&bind.from).arg(&bind.to);
         }

@@ -1,6 +1,9 @@
 //! What a build uses right now: all processes of our own process namespace but ourselves, and what lies in its
 //! directory.
 //!
+//! It samples, since the shell of an ordinary user has no cgroup of its own: what a build uses between two samples is not
+//! seen, but for the number of processes, which the kernel limits, too.
+//!
 //! Memory of a process is what it does not share, plus the largest share once: the sum of resident sizes would count the
 //! text of a compiler once a process.
 

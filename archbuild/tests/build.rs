@@ -9,6 +9,7 @@ use std::fs;
 use common::process::Command;
 use place::{NOTHING, Place};
 use testkit::gpg::GpgHome;
+use testkit::need;
 use testkit::tool::must;
 
 const ARCH: &str = std::env::consts::ARCH;
@@ -70,6 +71,36 @@ fn an_ordinary_user_builds_as_root_does() {
 }
 
 #[test]
+fn an_ordinary_user_builds_packages_of_the_demo_of_which_some_need_others() {
+    let Some(place) = Place::shared() else { return };
+    let Some(sources) = need::directory("PORTSMITH_TEST_SOURCES") else {
+        return;
+    };
+    let mut installed: Vec<String> = Vec::new();
+    for directory in [
+        "packages/ed/repos/core-x86_64",
+        "packages/zlib/repos/core-x86_64",
+        "community/gzrt/repos/community-x86_64",
+        "packages/tree/repos/extra-x86_64",
+        "community/figlet/repos/community-x86_64",
+    ] {
+        let pkgbase = place.demo_package(directory, &sources);
+        let Some(mut command) = place.as_account(&pkgbase) else {
+            return;
+        };
+        command = command.args(["-q", "build"]).env("PORTSMITH_SRCDEST", &sources);
+        for package in &installed {
+            command = command.args(["-I", package]);
+        }
+        let listed = must(command);
+        let made = place.packages_of(&pkgbase);
+        assert_eq!(listed.lines().count(), made.len());
+        installed.extend(made.iter().map(|path| path.to_str().unwrap().to_owned()));
+    }
+    assert!(installed.len() >= 5, "{installed:?}");
+}
+
+#[test]
 fn each_kind_of_failure_has_its_code_and_leaves_no_package() {
     let Some(place) = Place::shared() else { return };
     for (name, lines, code) in [
@@ -99,6 +130,30 @@ fn each_kind_of_failure_has_its_code_and_leaves_no_package() {
         let last = ended.stderr.lines().last().unwrap();
         assert!(last.starts_with("archbuild: "), "{name}: {last}");
     }
+}
+
+#[test]
+fn arguments_that_makepkg_does_not_know_are_no_fault_of_the_package() {
+    let Some(place) = Place::shared() else { return };
+    place.package("nothing", NOTHING);
+    let ended = place.build("nothing", &["--", "--no-such"]).expect(5);
+    assert!(ended.stderr.contains("--no-such"), "{ended:?}");
+}
+
+#[test]
+fn a_command_that_needs_no_package_runs_without_the_mirror() {
+    let Some(mut place) = Place::shared() else { return };
+    place.archbuild(&["create"]).run().expect(0);
+    let conf = fs::read_to_string(mirror_conf(&place)).unwrap();
+    let server = conf.lines().find(|line| line.starts_with("Server")).unwrap();
+    place.write("away.conf", &conf.replace(server, "Server = file:///nonexistent"));
+    place.configure(&format!("pacman_conf='{}'\n", place.path("away.conf").display()));
+    let ended = place.archbuild(&["run", "--", "echo", "here"]).run().expect(0);
+    assert_eq!(ended.stdout, "here\n");
+    place
+        .archbuild(&["run", "--package", "flex", "--", "true"])
+        .run()
+        .expect(5);
 }
 
 #[test]
@@ -259,7 +314,7 @@ fn a_command_runs_in_a_copy_that_is_thrown_away() {
     assert_eq!(ended.stdout, "0\n");
     assert!(!place.root().join("usr/mark").exists());
     let ended = place.archbuild(&["run", "--", "sh", "-c", "exit 42"]).run().expect(1);
-    assert!(ended.stderr.contains("exit code 42"), "{ended:?}");
+    assert!(ended.stderr.ends_with("archbuild: sh: exit code 42\n"), "{ended:?}");
     place
         .archbuild(&["run", "--", "test", "-e", "/usr/mark"])
         .run()

@@ -53,6 +53,8 @@ fn a_kept_copy_can_be_entered_until_it_is_removed() {
     );
     look(&[&name], "test -e /usr/mark").expect(0);
     look(&["copy-none"], "true").expect(5);
+    let ended = place.archbuild(&["clean", "copy-none"]).run().expect(5);
+    assert!(ended.stderr.contains("no kept working copy copy-none"), "{ended:?}");
     place.archbuild(&["clean"]).run().expect(0);
     assert_eq!(listed(&place, "copy").len(), 1);
     place.archbuild(&["clean", &name]).run().expect(0);

@@ -91,6 +91,32 @@ impl Place {
         self.write(&format!("{name}/PKGBUILD"), text);
     }
 
+    /// Writes the demo port's PKGBUILD in a directory of it, with what was fetched for it. Returns the package base.
+    pub(crate) fn demo_package(&self, directory: &str, sources: &Path) -> String {
+        let port = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/port");
+        let pkgbase = directory.split('/').nth(1).expect("TREE/PKGBASE/repos/REPOSITORY");
+        let mut text = fs::read_to_string(port.join(directory).join("PKGBUILD")).expect("the demo port");
+        let index = fs::read_to_string(sources.join("index")).expect("an index of the sources");
+        let line = index.lines().find(|line| line.starts_with(&format!("{pkgbase} ")));
+        let words: Vec<&str> = line.expect("a line of the package").split(' ').collect();
+        for (word, value) in [("@pkgver@", words[1]), ("@source@", words[2]), ("@sha256@", words[3])] {
+            text = text.replace(word, value);
+        }
+        self.package(pkgbase, &text);
+        pkgbase.to_owned()
+    }
+
+    /// The package files in a directory of this place.
+    pub(crate) fn packages_of(&self, name: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path(name)).expect("the directory of a package");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let mut packages: Vec<PathBuf> = paths
+            .filter(|path| path.to_string_lossy().contains(".pkg.tar"))
+            .collect();
+        packages.sort();
+        packages
+    }
+
     /// archbuild with the configuration of this place.
     pub(crate) fn archbuild(&self, arguments: &[&str]) -> Tool {
         Tool::new("archbuild")
