@@ -33,7 +33,7 @@ use common::bug_list;
 use common::build_list::{BuildList, Order};
 use common::cli::Messages;
 use common::clock::Now;
-use common::config::{Config, ConfigError, Environment};
+use common::config::{Config, Environment};
 use common::exit::Failure;
 use common::journal::{Entry, Event};
 use common::lock::{LockError, Patience};
@@ -41,7 +41,7 @@ use common::names::{FileName, NameError};
 use common::repository::{Class, Repositories, RepositoryError, Transition};
 use common::state::State;
 use common::version::PackageFileName;
-use common::work_dir::{Hindrance, Scope, WorkDir, WorkDirError};
+use common::work_dir::{Hindrance, Scope, WorkDir};
 
 use crate::approval::Bugs;
 pub use crate::cli::Cli;
@@ -92,22 +92,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
         }
         Err(error) => {
             messages.error(common::cli::sentence(error.chain()));
-            exit_code(&error).into()
+            Failure::of(error.chain()).into()
         }
-    }
-}
-
-fn exit_code(error: &anyhow::Error) -> Failure {
-    let is_of_configuration = |cause: &(dyn std::error::Error + 'static)| {
-        cause.is::<ConfigError>()
-            || matches!(cause.downcast_ref(), Some(WorkDirError::Config(_)))
-            || matches!(cause.downcast_ref(), Some(RepositoryError::Config(_)))
-            || matches!(cause.downcast_ref(), Some(RequestError::Config(_)))
-    };
-    if error.chain().any(is_of_configuration) {
-        Failure::Config
-    } else {
-        Failure::Io
     }
 }
 
@@ -213,9 +199,9 @@ impl Master<'_> {
     /// `-n` and `--explain`: reads without a lock, since every file is whole at any time.
     fn show(&self, cli: &Cli, ahead: Ahead, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
         let situation = self.situation(ahead)?;
-        let request = match self.request(cli) {
-            Err(RequestError::BadInput(reason)) => return Ok(Outcome::BadInput(reason)),
-            request => request?,
+        let request = match self.request(cli)? {
+            Ok(request) => request,
+            Err(reason) => return Ok(Outcome::BadInput(reason)),
         };
         let plan = Plan::make(self.repositories.classes(), &situation, &request)?;
         match &cli.explain {
@@ -239,9 +225,9 @@ impl Master<'_> {
             return Ok(outcome);
         }
         let situation = self.situation(ahead)?;
-        let request = match self.request(cli) {
-            Err(RequestError::BadInput(reason)) => return Ok(Outcome::BadInput(reason)),
-            request => request?,
+        let request = match self.request(cli)? {
+            Ok(request) => request,
+            Err(reason) => return Ok(Outcome::BadInput(reason)),
         };
         let plan = Plan::make(self.repositories.classes(), &situation, &request)?;
         if let Some(file) = self.absent_file(&situation, &plan)? {
@@ -282,10 +268,16 @@ impl Master<'_> {
         Ok(Outcome::Done)
     }
 
-    fn request(&self, cli: &Cli) -> Result<Request, RequestError> {
+    /// What is asked for, or why that cannot be done.
+    fn request(&self, cli: &Cli) -> anyhow::Result<Result<Request, String>> {
         let (list, _) = BuildList::read(&self.work_dir.build_list())?;
         let classes = self.repositories.classes();
-        request::read(cli, self.config, classes, (&list, &self.work_dir.states()))
+        match request::read(cli, self.config, classes, (&list, &self.work_dir.states())) {
+            Ok(request) => Ok(Ok(request)),
+            Err(RequestError::BadInput(reason)) => Ok(Err(reason)),
+            Err(RequestError::Config(error)) => Err(error.into()),
+            Err(RequestError::File(error)) => Err(error.into()),
+        }
     }
 
     /// A package that is to move and whose file, or signature, is gone.

@@ -454,4 +454,17 @@ fn the_command_line_is_checked() {
     put(&conf, &format!("work_dir='{}'\n", directory.path().display()));
     let ended = binary().args([Path::new("--config"), &conf]).run().expect(78);
     assert!(ended.stderr.contains("repo_dir"), "{ended:?}");
+    let root = directory.path().display();
+    put(
+        &conf,
+        &format!("arch=x86_64\nwork_dir='{root}'\nrepo_dir='{root}/repos'\nneighbours_hold=maybe\n"),
+    );
+    for words in [&[][..], &["-n"]] {
+        let ended = binary()
+            .args([Path::new("--config"), &conf])
+            .args(words)
+            .run()
+            .expect(78);
+        assert!(ended.stderr.contains("neighbours_hold"), "{ended:?}");
+    }
 }
