@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use common::archive::{self, Kind, Limits};
 use common::atomic;
+use common::package::PackageFile;
+use common::parallel;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -102,6 +104,7 @@ impl Package {
 }
 
 /// All packages, sorted by name.
+#[derive(Debug, Clone)]
 pub(super) struct Stock(Vec<Package>);
 
 impl Stock {
@@ -120,6 +123,20 @@ impl Stock {
         let doubled: Vec<Package> = packages.values().map(|package| package.doubled("two")).collect();
         packages.extend(doubled.into_iter().map(|package| (package.name.clone(), package)));
         Ok(Self(packages.into_values().collect()))
+    }
+
+    /// Says of every package what its file, which `write` makes, is like, as repo-add would.
+    pub(super) fn describe_files(
+        &mut self,
+        write: impl Fn(&Package) -> anyhow::Result<PathBuf> + Sync,
+    ) -> anyhow::Result<()> {
+        let checksums = parallel::map(&self.0, |package| {
+            anyhow::Ok(PackageFile::read(&write(package)?)?.sha256)
+        });
+        for (package, sha256) in self.0.iter_mut().zip(checksums) {
+            package.fields.insert("SHA256SUM".to_owned(), vec![sha256?]);
+        }
+        Ok(())
     }
 
     pub(super) fn len(&self) -> usize {

@@ -79,6 +79,12 @@ fn make(directory: &Path) -> anyhow::Result<std::path::PathBuf> {
         repositories.display()
     );
     put(&config, text)?;
+    // Taken in by the first transaction, as the databases of any repository that existed before.
+    Program::of_project("bench")?
+        .args(["--publish"])
+        .args([&config])
+        .args(["core"])
+        .run()?;
     Ok(config)
 }
 
@@ -159,7 +165,7 @@ impl Package {
     }
 }
 
-/// A database as repo-add writes one.
+/// A database as repo-add writes one, and files without content.
 fn database(repositories: &Path, name: &str, packages: &[Package]) -> anyhow::Result<()> {
     let directory = repositories.join(name).join("os/x86_64");
     atomic::create_directory(&directory)?;
@@ -171,6 +177,9 @@ fn database(repositories: &Path, name: &str, packages: &[Package]) -> anyhow::Re
         header.set_size(desc.len() as u64);
         let path = format!("p{}-{}-1/desc", package.number, package.version);
         archive.append_data(&mut header, path, desc.as_bytes())?;
+    }
+    for package in packages {
+        put(&directory.join(package.file()), "")?;
     }
     let bytes = archive.into_inner()?.finish()?;
     put(&directory.join(format!("{name}.db.tar.gz")), bytes)

@@ -47,17 +47,15 @@ impl<'a> Place<'a> {
         };
         let core = place.repositories.path(&"core".parse()?);
         atomic::create_directory(&core)?;
+        let mut stock = stock.clone();
+        match key {
+            Some(_) => data::make_dummies(&stock, &core)?,
+            None => stock.describe_files(|package| write(package, &core))?,
+        }
         stock.write(&place.directory.join("peer"), "core")?;
         for kind in ["db", "files"] {
             let name = format!("core.{kind}.tar.gz");
             std::fs::copy(place.directory.join("peer").join(&name), core.join(&name))?;
-        }
-        match key {
-            Some(_) => data::make_dummies(stock, &core)?,
-            None => stock
-                .packages()
-                .iter()
-                .try_for_each(|package| write(package, &core).map(drop))?,
         }
         place.publish(&[])?.run().context("taking the databases in")?;
         Ok(place)
