@@ -257,7 +257,7 @@ impl Job<'_> {
         }
         groups
             .into_iter()
-            .map(|(first, plain)| Segment::make(kind, first, &plain))
+            .map(|(first, plain)| Segment::make(first, &plain))
             .collect()
     }
 }
