@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::build_graph::{BuildGraph, Force};
-use common::graph::{BuildTimes, Checks, Dropped, Exclusions, Packages, Plan, Policy, Reason, closure, plan};
+use common::graph::{
+    BuildTimes, Checks, Dropped, Exclusion, Exclusions, Packages, Plan, Policy, Reason, closure, plan,
+};
 use common::names::PkgBase;
 use common::srcinfo::SrcInfo;
 use proptest::prelude::*;
@@ -359,6 +361,38 @@ fn loops_of_a_thousand_are_broken_where_it_is_needed() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn what_is_excluded_is_the_fixed_point_and_every_reason_leads_to_a_list(
+        texts in graphs(), listed in prop::collection::btree_set(0..20_usize, 0..4),
+    ) {
+        let infos = infos(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        let packages = Packages::new(infos.iter().map(|(name, info)| (name, Some(info))));
+        let listed: BTreeMap<PkgBase, String> =
+            listed.into_iter().map(|node| (format!("p{node}").parse().unwrap(), "entry".to_owned())).collect();
+        let found = closure(&packages, listed.clone(), Checks::Count);
+        let is_lost = |lost: &BTreeSet<&PkgBase>, name: &PkgBase| {
+            let mut needs = packages.wants(name).map(|(_, dependency)| packages.satisfying(dependency));
+            needs.any(|by| !by.is_empty() && by.is_subset(lost))
+        };
+        let mut lost: BTreeSet<&PkgBase> = listed.keys().collect();
+        while let Some(name) = infos.keys().find(|name| !lost.contains(name) && is_lost(&lost, name)) {
+            lost.insert(name);
+        }
+        prop_assert_eq!(found.names().collect::<BTreeSet<_>>(), lost);
+        for name in found.names() {
+            let chain = found.chain(name);
+            prop_assert!(chain.len() <= infos.len());
+            prop_assert!(matches!(chain.last(), Some((last, Exclusion::Listed(_))) if listed.contains_key(*last)));
+            for (needer, exclusion) in &chain {
+                if let Exclusion::Needs { dependency, lost } = exclusion {
+                    let is_asked = |(_, it): (_, &common::srcinfo::Dependency)| it.to_string() == *dependency;
+                    prop_assert!(packages.wants(needer).any(is_asked));
+                    prop_assert!(!lost.is_empty() && lost.iter().all(|name| found.contains(name)));
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_order_respects_its_edges_but_those_reported_inside_a_loop(texts in graphs(), shuffle in any::<u64>()) {

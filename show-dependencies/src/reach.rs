@@ -45,7 +45,8 @@ pub(crate) fn dependents(asked: &Asked<'_>, args: &Walk) -> anyhow::Result<Answe
             let relations = Relations::new(packages, scope);
             let mut first = Vec::new();
             for name in &args.names {
-                first.extend(asked_for(view, &relations, name)?);
+                let steps = asked_for(view, &relations, name)?;
+                first.extend(steps.into_iter().map(|step| (None, step)));
             }
             walk(first, scope.depth, |node| relations.dependents(node))
         }
@@ -72,9 +73,7 @@ pub(crate) fn needs(asked: &Asked<'_>, args: &Walk) -> anyhow::Result<Answer> {
         }
         None => along(view, args, scope, |node| steps_along(&view.needs, node, scope.kinds))?,
     };
-    // The first steps come from the packages that were asked for.
-    let first = nodes_of(view, &args.names[0])?[0];
-    let needer = |found: &Reached<'_>| found.from.unwrap_or(first);
+    let needer = |found: &Reached<'_>| found.from.unwrap_or(found.step.to);
     let needed = |found: &Reached<'_>| view.names[found.step.to as usize].to_string();
     answer(asked, args, reached, (needer, needed))
 }
@@ -90,7 +89,9 @@ fn along<'a>(
     }
     let mut first = Vec::new();
     for name in &args.names {
-        first.extend(nodes_of(view, name)?.into_iter().flat_map(&next));
+        for node in nodes_of(view, name)? {
+            first.extend(next(node).into_iter().map(|step| (Some(node), step)));
+        }
     }
     Ok(walk(first, scope.depth, next))
 }

@@ -44,6 +44,11 @@ fn a_build_graph_is_asked_who_waits_for_whom() {
         "c is needed by b as c (run)\nd is needed by b as d (check)\n"
     );
     assert_eq!(ask("--no-check needs b"), "c is needed by b as c (run)\n");
+    assert_eq!(
+        ask("needs b e"),
+        "a is needed by e as a (run)\nc is needed by b as c (run)\nd is needed by b as d (check)\n"
+    );
+    assert_eq!(ask("dependents b d"), "a needs b (make)\nb needs d (check)\n");
     assert_eq!(ask("dependents a"), "c needs a (make)\ne needs a (run)\n");
     assert_eq!(ask("dependents -t --ignore-self a").lines().count(), 3);
     assert_eq!(ask("dependents -d 2 --makedepends-only a"), "c needs a (make)\n");
@@ -85,6 +90,11 @@ fn packages_are_asked_in_their_own_words() {
          libfoo blacklisted by libfoo\n\
          tool needs app, which only app would provide; app needs libfoo.so=2-64, which only libfoo would provide; \
          libfoo is blacklisted by libfoo\n"
+    );
+    assert_eq!(
+        ask("needs tool app"),
+        "app is needed by tool as app (check)\nlibfoo is needed by app as libfoo.so=2-64 (run)\n\
+         tool is needed by app as tool (make)\n"
     );
     let json: serde_json::Value = serde_json::from_str(&ask("--json dependents libfoo")).unwrap();
     assert_eq!(json[0]["pkgbase"], "app");

@@ -44,7 +44,7 @@ pub struct Step<'a> {
 /// How a package was reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reached<'a> {
-    /// From where; `None` when it was reached from what was asked for.
+    /// From where; `None` when it was reached from what is no package.
     pub from: Option<u32>,
     /// By what.
     pub step: Step<'a>,
@@ -52,10 +52,15 @@ pub struct Reached<'a> {
     pub depth: usize,
 }
 
-/// Follows steps, the shortest ways first; of ways of one length the first counts.
-pub fn walk<'a>(first: Vec<Step<'a>>, depth: usize, next: impl Fn(u32) -> Vec<Step<'a>>) -> BTreeMap<u32, Reached<'a>> {
+/// Follows steps, the shortest ways first; of ways of one length the first counts. The first steps come with where they
+/// begin.
+pub fn walk<'a>(
+    first: Vec<(Option<u32>, Step<'a>)>,
+    depth: usize,
+    next: impl Fn(u32) -> Vec<Step<'a>>,
+) -> BTreeMap<u32, Reached<'a>> {
     let mut reached: BTreeMap<u32, Reached<'a>> = BTreeMap::new();
-    let mut round: Vec<(Option<u32>, Step<'a>)> = first.into_iter().map(|step| (None, step)).collect();
+    let mut round = first;
     for depth in 1..=depth {
         let mut fresh = Vec::new();
         for (from, step) in round {
