@@ -2,12 +2,14 @@
 //!
 //! Upstream's packages come from the git repositories of `repo_names` in their order (the first that has a package
 //! wins), in the layout `svntogit` (`PKGBASE/repos/REPOSITORY-ARCH/`), `tree` (`REPOSITORY/PKGBASE/`, or `PKGBASE/`
-//! with `repo_default__NAME`), `package` (the whole of it) or `state` (module `packages`). The customization repository has `REPOSITORY/PKGBASE/` with files that replace or
-//! complete upstream's; its `PKGBUILD` is appended to upstream's, or is the whole of it. Usable on the master and on a
+//! with `repo_default__NAME`), `package` (the whole of it) or `state` (module `packages`). The customization repository
+//! has `REPOSITORY/PKGBASE/` with files that replace or complete upstream's; its `PKGBUILD` is appended to upstream's, or is the whole of it. Usable on the master and on a
 //! builder alike: everything is taken from the clones, at given commits, and nothing that is read is executed.
 
 mod checkout;
 mod content;
+mod error;
+mod heads;
 mod layout;
 mod mangle;
 mod packages;
@@ -18,98 +20,22 @@ mod sub_release;
 mod view;
 
 pub use content::{Content, ContentId};
+pub use error::SourceError;
+pub use heads::Heads;
 pub use sub_release::{SubPkgrel, SubRelease};
 pub use view::{MergedView, Recipe, SourcePackage};
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use git2::Oid;
-use thiserror::Error;
 
-use crate::atomic::FileError;
 use crate::build_list::Order;
 use crate::config::{Config, ConfigError};
 use crate::git::{EntryKind, GitError, GitRepository};
 use crate::names::{Arch, PkgBase, Repository, Revision};
 use layout::Layout;
 use packaging::Packaging;
-
-/// Largest list (`blacklist` …) in the customization repository that is read.
-const MAX_LIST: usize = 16 << 20;
-
-/// Sources that cannot be had.
-#[derive(Debug, Error)]
-pub enum SourceError {
-    /// The configuration of the git repositories is missing or wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A git repository cannot be fetched or read.
-    #[error(transparent)]
-    Git(#[from] GitError),
-    /// The git repository of one package cannot be fetched or read.
-    #[error("the sources of {pkgbase} cannot be had: {source}")]
-    Package {
-        /// The package.
-        pkgbase: PkgBase,
-        /// The cause.
-        #[source]
-        source: Box<GitError>,
-    },
-    /// No clone has the commit: it has to be fetched, or it is gone upstream.
-    #[error("no git repository has the commit {revision} of the order for {pkgbase}")]
-    UnknownRevision {
-        /// The package.
-        pkgbase: String,
-        /// The commit.
-        revision: Revision,
-    },
-    /// A git repository has no commit that is so old.
-    #[error("git repository {0} has no commit before that date")]
-    TooEarly(Repository),
-    /// Neither upstream nor the customization has a PKGBUILD at these commits.
-    #[error("there is no PKGBUILD for the order {0}")]
-    NoPkgbuild(Box<Order>),
-    /// The content is not what a package's directory may hold.
-    #[error("the sources of {pkgbase} are refused: {path:?} {reason}")]
-    Refused {
-        /// The package.
-        pkgbase: String,
-        /// The path in its directory.
-        path: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A directory of the caller's cannot be used.
-    #[error("{0}")]
-    Directory(String),
-    /// A file cannot be written.
-    #[error(transparent)]
-    File(#[from] FileError),
-}
-
-/// The commits of all git repositories that one look at the sources is about.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Heads(BTreeMap<Repository, Revision>);
-
-impl Heads {
-    /// The commit of a git repository; `None` for one that is not looked at (nothing of it has been processed yet).
-    #[must_use]
-    pub fn of(&self, git_repository: &Repository) -> Option<&Revision> {
-        self.0.get(git_repository)
-    }
-
-    /// Sets the commit of a git repository.
-    pub fn set(&mut self, git_repository: Repository, revision: Revision) {
-        self.0.insert(git_repository, revision);
-    }
-
-    /// All of them, by name.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Repository, &Revision)> {
-        self.0.iter()
-    }
-}
 
 /// A tree, and the git repository that has it.
 type Part = (Arc<GitRepository>, Oid);
@@ -197,53 +123,6 @@ impl Sources {
     /// The first that cannot be fetched.
     pub fn fetch(&self) -> Result<(), GitError> {
         self.repositories().try_for_each(GitRepository::fetch)
-    }
-
-    /// The present heads of all clones.
-    ///
-    /// # Errors
-    /// A clone is missing, empty or cannot be read.
-    pub fn heads(&self) -> Result<Heads, GitError> {
-        let mut heads = Heads::default();
-        for repository in self.repositories() {
-            heads.set(repository.name().clone(), repository.head()?);
-        }
-        Ok(heads)
-    }
-
-    /// The heads of all clones at a Unix time in the past.
-    ///
-    /// # Errors
-    /// A clone is missing, empty or cannot be read, or has no commit that is so old.
-    pub fn heads_before(&self, unix: u64) -> Result<Heads, SourceError> {
-        let mut heads = Heads::default();
-        for repository in self.repositories() {
-            let name = repository.name();
-            let revision = repository.last_before(unix)?;
-            let revision = revision.ok_or_else(|| SourceError::TooEarly(name.clone()))?;
-            heads.set(name.clone(), revision);
-        }
-        Ok(heads)
-    }
-
-    /// The text of a list at the top of the customization repository; `None` when it is not there.
-    ///
-    /// # Errors
-    /// The repository cannot be read, or its commit is unknown.
-    pub fn list_file(&self, heads: &Heads, name: &str) -> Result<Option<String>, SourceError> {
-        let Some(git) = &self.customization else {
-            return Ok(None);
-        };
-        let Some(tree) = tree_at(git, heads)? else {
-            return Ok(None);
-        };
-        match git.lookup(tree, name)? {
-            Some(entry) if matches!(entry.kind, EntryKind::File | EntryKind::Executable) => {
-                let content = git.blob(entry.id, MAX_LIST)?;
-                Ok(Some(String::from_utf8_lossy(&content).into_owned()))
-            }
-            _ => Ok(None),
-        }
     }
 
     /// Whether every commit that an order names is in the clones; otherwise a fetch may help.
@@ -393,20 +272,6 @@ impl Sources {
             .lookup(tree, &path)?
             .filter(|entry| entry.kind == EntryKind::Tree)
             .map(|entry| entry.id))
-    }
-}
-
-/// The tree of a git repository at the commit that is looked at; `None` when nothing of it has been processed.
-fn tree_at(git: &GitRepository, heads: &Heads) -> Result<Option<Oid>, SourceError> {
-    let Some(revision) = heads.of(git.name()) else {
-        return Ok(None);
-    };
-    match git.tree_of(revision)? {
-        Some(tree) => Ok(Some(tree)),
-        None => Err(SourceError::UnknownRevision {
-            pkgbase: format!("git repository {}", git.name()),
-            revision: revision.clone(),
-        }),
     }
 }
 

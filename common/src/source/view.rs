@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use git2::Oid;
 
+use super::heads::tree_at;
 use super::layout::{Layout, Place, repository_places};
 use super::packaging::Packaging;
 use super::patches::PATCHES;
-use super::{Content, Heads, SourceError, Sources, tree_at};
+use super::{Content, Heads, SourceError, Sources};
 use crate::build_list::Order;
 use crate::git::{EntryKind, GitRepository};
 use crate::names::{PkgBase, Repository, Revision};
