@@ -27,10 +27,11 @@ pub(crate) enum BadPairs {
 /// The graph of a file of pairs, or of standard input: the first of two names is built before the second one.
 pub(crate) fn of_pairs(path: &Path, stdin: &mut dyn Read) -> anyhow::Result<(Vec<PkgBase>, Needs)> {
     let text = if path == Path::new("-") {
-        let mut text = String::new();
-        let read = stdin.read_to_string(&mut text);
+        let mut content = Vec::new();
+        let read = stdin.read_to_end(&mut content);
         read.context("cannot read the pairs from standard input")?;
-        text
+        // What is not UTF-8 is no name, and refused as one.
+        String::from_utf8(content).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     } else {
         text_of(path)?
     };

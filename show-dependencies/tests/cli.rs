@@ -135,15 +135,38 @@ fn each_answer_as_json_has_the_fields_of_its_lines() {
 }
 
 #[test]
+fn every_place_in_an_order_has_its_reason() {
+    let directory = directory();
+    atomic::write(
+        &directory.path().join("more"),
+        b"p\nq\nx make:y make:z\ny make:x\nz make:x\n",
+    )
+    .unwrap();
+    let ask = |question: &str| answer(directory.path(), &format!("-g more {question}"));
+    assert_eq!(ask("order"), "p\nq\nx\ny\nz\n");
+    assert_eq!(
+        ask("why-before p q"),
+        "p comes before q by their names: neither needs the other\n"
+    );
+    assert_eq!(ask("why-before x z"), "z needs x (make)\n");
+    assert_eq!(
+        ask("why-before y z"),
+        "y is in loop 1 with z, which begins there with less against the order\n"
+    );
+    assert_eq!(ask("order --dropped"), "x y make 1 break\nx z make 1 break\n");
+}
+
+#[test]
 fn pairs_are_taken_as_by_tsort_and_loops_named() {
     let directory = directory();
-    let order = |arguments: &str, pairs: &str| {
+    let order_of = |arguments: &str, pairs: Vec<u8>| {
         let arguments = arguments.split(' ').chain(["order"]);
         let tool = Tool::new("show-dependencies")
             .directory(directory.path())
             .args(arguments);
         tool.stdin(pairs).run()
     };
+    let order = |arguments: &str, pairs: &str| order_of(arguments, pairs.into());
     let ended = order("--pairs -", "b c\na b\ta d\n d d\n").expect(0);
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("a\nb\nc\nd\n", ""));
     let ended = order("-p -", "c a\na b\nb c\nc d").expect(0);
@@ -159,6 +182,15 @@ fn pairs_are_taken_as_by_tsort_and_loops_named() {
         "{}",
         bad.stderr
     );
+    order_of("-p -", b"a b\xff".into()).expect(65);
+    let lines = ["c a", "a b", "b c", "c d", "e c", "x y", "y x", "a x"];
+    let expected = order("-p - -q", &lines.join("\n")).expect(0).stdout;
+    for first in 0..lines.len() {
+        let shuffled: Vec<&str> = (0..lines.len())
+            .map(|place| lines[(first + 3 * place) % lines.len()])
+            .collect();
+        assert_eq!(order("-p - -q", &shuffled.join("\n")).expect(0).stdout, expected);
+    }
     order("-p absent", "").expect(74);
     order("-p - -g graph", "").expect(64);
 }
