@@ -1,7 +1,8 @@
 //! Writing files so that a reader sees the old content or the new, and nothing else.
 //!
 //! Invariant: temporary file in the same directory (its name begins with `.`), write, fsync, rename, fsync of the
-//! directory. A tool killed at any instant leaves at most a temporary file, which [`sweep`] removes later.
+//! directory ([`Batch::write_first`] alone departs from that). A tool killed at any instant leaves at most a temporary file,
+//! which [`sweep`] removes later.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -42,10 +43,9 @@ impl FileError {
 /// # Errors
 /// Whatever step fails; the old content is then still there.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let directory = parent(path);
-    let mut file = temporary_file(directory)?;
-    file.write_all(content).map_err(FileError::at("write", path))?;
-    persist(file, path)
+    let mut batch = Batch::default();
+    batch.write(path, content)?;
+    batch.sync()
 }
 
 /// As [`write()`], but does not wait for the disk: for what is of no use after a power failure, caches and working
@@ -54,12 +54,7 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// Whatever step fails; the old content is then still there.
 pub fn write_unsynced(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let mut file = temporary_file(parent(path))?;
-    file.write_all(content).map_err(FileError::at("write", path))?;
-    set_mode(&file, path)?;
-    file.persist(path)
-        .map_err(|error| FileError::at("replace", path)(error.error))?;
-    Ok(())
+    show(filled(path, content)?, path)
 }
 
 /// Replaces `path` by a complete temporary file that lies in the same directory.
@@ -69,9 +64,16 @@ pub fn write_unsynced(path: &Path, content: &[u8]) -> Result<(), FileError> {
 pub fn persist(file: NamedTempFile, path: &Path) -> Result<(), FileError> {
     set_mode(&file, path)?;
     file.as_file().sync_all().map_err(FileError::at("sync", path))?;
-    file.persist(path)
-        .map_err(|error| FileError::at("replace", path)(error.error))?;
+    show(file, path)?;
     sync_directory(parent(path))
+}
+
+/// A temporary file beside `path` with this content.
+fn filled(path: &Path, content: &[u8]) -> Result<NamedTempFile, FileError> {
+    let mut file = temporary_file(parent(path))?;
+    file.write_all(content).map_err(FileError::at("write", path))?;
+    set_mode(&file, path)?;
+    Ok(file)
 }
 
 /// Everybody may read what was only ours while it was written.
@@ -80,6 +82,13 @@ fn set_mode(file: &NamedTempFile, path: &Path) -> Result<(), FileError> {
     file.as_file()
         .set_permissions(mode)
         .map_err(FileError::at("set the mode of", path))
+}
+
+/// Gives a temporary file its name, which lasts when the directory is synced.
+fn show(file: NamedTempFile, path: &Path) -> Result<(), FileError> {
+    file.persist(path)
+        .map_err(|error| FileError::at("replace", path)(error.error))?;
+    Ok(())
 }
 
 /// An empty temporary file in `directory`, removed when it is dropped.
@@ -142,6 +151,7 @@ pub fn sync_directory(path: &Path) -> Result<(), FileError> {
 
 /// Changes that are to last before something makes them visible, or are many: synced together.
 #[derive(Debug, Default)]
+#[must_use = "changes last when it is synced"]
 pub struct Batch {
     files: BTreeSet<PathBuf>,
     directories: BTreeSet<PathBuf>,
@@ -153,13 +163,51 @@ const SYNCED_ONE_BY_ONE: usize = 32;
 impl Batch {
     /// Takes in a file, and its name in its directory.
     pub fn file(&mut self, path: &Path) {
-        self.files.insert(path.to_owned());
+        self.content(path);
         self.directory(parent(path));
+    }
+
+    /// Takes in the content of a file.
+    pub fn content(&mut self, path: &Path) {
+        self.files.insert(path.to_owned());
     }
 
     /// Takes in the names in a directory.
     pub fn directory(&mut self, path: &Path) {
         self.directories.insert(path.to_owned());
+    }
+
+    /// Takes in the changes of another batch.
+    pub fn join(&mut self, other: Self) {
+        self.files.extend(other.files);
+        self.directories.extend(other.directories);
+    }
+
+    /// Replaces `path` by a file with this content. Readers see it at once and never a part of it; after a power failure
+    /// before [`Batch::sync`] the old content may be back.
+    ///
+    /// # Errors
+    /// Whatever step fails; the old content is then still there.
+    pub fn write(&mut self, path: &Path, content: &[u8]) -> Result<(), FileError> {
+        let file = filled(path, content)?;
+        file.as_file().sync_all().map_err(FileError::at("sync", path))?;
+        show(file, path)?;
+        self.directory(parent(path));
+        Ok(())
+    }
+
+    /// Like [`Batch::write`], for a file whose readers take an empty one for none: where there was none, it may be empty
+    /// after a power failure before [`Batch::sync`]. That spares whoever holds a lock the wait for the disk.
+    ///
+    /// # Errors
+    /// Whatever step fails; the old content is then still there.
+    pub fn write_first(&mut self, path: &Path, content: &[u8]) -> Result<(), FileError> {
+        if !content.is_empty() && fs::metadata(path).is_ok_and(|found| found.len() > 0) {
+            return self.write(path, content);
+        }
+        write_unsynced(path, content)?;
+        self.file(path);
+        Ok(())
     }
 
     /// Removes a file if it is there.
@@ -309,6 +357,19 @@ mod tests {
         assert_eq!(read_text(&path).unwrap().unwrap(), "two\n");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+    }
+
+    #[test]
+    fn a_first_content_is_seen_at_once_and_a_later_one_replaces_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("eurobuild3");
+        for content in ["one\n", "two\n", ""] {
+            let mut batch = Batch::default();
+            batch.write_first(&path, content.as_bytes()).unwrap();
+            assert_eq!(read_text(&path).unwrap().unwrap(), content);
+            batch.sync().unwrap();
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::atomic::{self, FileError};
 use crate::names::{NameError, NameMap, PkgBase, Repository, Revision};
+use crate::order_fields;
 
 /// One line of the build list: what to build, from which commits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -216,6 +217,25 @@ impl BuildList {
         Ok(Self::parse(&atomic::read_text(path)?.unwrap_or_default()))
     }
 
+    /// Reads of the file the order of one package. What is wrong with other lines is found too, but for a second line of
+    /// another package.
+    ///
+    /// # Errors
+    /// It exists and cannot be read.
+    pub fn read_one(path: &Path, pkgbase: &PkgBase) -> Result<(Option<Order>, Vec<Complaint>), FileError> {
+        let text = atomic::read_text(path)?.unwrap_or_default();
+        if let Some(lines) = order_fields::lines(&text) {
+            let mut its = lines
+                .into_iter()
+                .filter(|line| order_fields::pkgbase(line) == pkgbase.as_str());
+            if let (found, None) = (its.next(), its.next()) {
+                return Ok((found.and_then(|line| line.parse().ok()), Vec::new()));
+            }
+        }
+        let (list, complaints) = Self::parse(&text);
+        Ok((list.order_of(pkgbase).cloned(), complaints))
+    }
+
     /// Replaces the file.
     ///
     /// # Errors
@@ -332,6 +352,27 @@ mod tests {
         assert_eq!(list.to_string(), text.replace(&format!("{b}\n"), ""));
         assert_eq!(of(&list, "c").unwrap().to_string(), line("c"));
         assert_eq!(of(&list, "b"), None);
+    }
+
+    #[test]
+    fn one_order_is_found_as_in_the_whole_list() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("build-list");
+        let text = format!("{A}\n{}\n", A.replace("a ", "b "));
+        for (text, complaints) in [
+            (text.clone(), 0),
+            (format!("{text}torn li\n"), 1),
+            (format!("{text}{A}\n"), 1),
+        ] {
+            atomic::write(&path, text.as_bytes()).unwrap();
+            let (list, _) = BuildList::parse(&text);
+            for name in ["a", "b", "c"] {
+                let pkgbase: PkgBase = name.parse().unwrap();
+                let (found, said) = BuildList::read_one(&path, &pkgbase).unwrap();
+                assert_eq!(found.as_ref(), list.order_of(&pkgbase), "{name}");
+                assert!(said.len() <= complaints);
+            }
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::atomic::{self, FileError};
+use crate::atomic::{self, Batch, FileError};
 use crate::build_list::Order;
 use crate::lock::{Lock, LockError, Mode, Patience};
 use crate::names::Builder;
@@ -197,6 +197,16 @@ impl Journal {
     /// # Errors
     /// The lock is not to be had within ten seconds, or the write fails.
     pub fn append(&self, entries: &[Entry]) -> Result<(), JournalError> {
+        let mut batch = Batch::default();
+        self.put(entries, &mut batch)?;
+        Ok(batch.sync()?)
+    }
+
+    /// Like [`Journal::append`], but they last only when the batch is synced.
+    ///
+    /// # Errors
+    /// The lock is not to be had within ten seconds, or the write fails.
+    pub fn put(&self, entries: &[Entry], batch: &mut Batch) -> Result<(), JournalError> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -215,8 +225,8 @@ impl Journal {
             text.push_str(&format!("{entry}\n"));
         }
         file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_data())
             .map_err(FileError::at("append to", &self.path))?;
+        batch.content(&self.path);
         Ok(())
     }
 

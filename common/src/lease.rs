@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::assignment::Assignment;
-use crate::atomic::{self, FileError};
+use crate::atomic::{self, Batch, FileError};
 use crate::build_list::Order;
 use crate::clock::Now;
 use crate::names::Builder;
@@ -210,17 +210,32 @@ impl Leases {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, builder: &Builder, leases: &[Lease]) -> Result<(), FileError> {
+        let mut batch = Batch::default();
+        self.put(builder, leases, &mut batch)?;
+        batch.sync()
+    }
+
+    /// Like [`Leases::write`], but it lasts only when the batch is synced; a file without leases says nothing.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn put(&self, builder: &Builder, leases: &[Lease], batch: &mut Batch) -> Result<(), FileError> {
         let junk = self.read(builder)?.junk;
         let lines = leases.iter().map(ToString::to_string).chain(junk);
         let text: String = lines.map(|line| format!("{line}\n")).collect();
-        atomic::write(&self.directory.join(builder), text.as_bytes())
+        batch.write_first(&self.directory.join(builder), text.as_bytes())
     }
 
-    /// Ends the leases of one order with these builders.
+    /// Ends the leases of one order with these builders; that lasts only when the batch is synced.
     ///
     /// # Errors
     /// A file cannot be read or written.
-    pub fn end<'a>(&self, order: &Order, builders: impl IntoIterator<Item = &'a Builder>) -> Result<(), FileError> {
+    pub fn end<'a>(
+        &self,
+        order: &Order,
+        builders: impl IntoIterator<Item = &'a Builder>,
+        batch: &mut Batch,
+    ) -> Result<(), FileError> {
         for builder in builders {
             let before = self.of(builder)?;
             let after: Vec<Lease> = before
@@ -229,7 +244,7 @@ impl Leases {
                 .cloned()
                 .collect();
             if after.len() < before.len() {
-                self.write(builder, &after)?;
+                self.put(builder, &after, batch)?;
             }
         }
         Ok(())
@@ -304,7 +319,9 @@ mod tests {
         let mut two = one.clone();
         two.assignment.order.pkgbase = "b".parse().unwrap();
         leases.write(&builder, &[one.clone(), two.clone()]).unwrap();
-        leases.end(&one.assignment.order, [&builder]).unwrap();
+        let mut batch = Batch::default();
+        leases.end(&one.assignment.order, [&builder], &mut batch).unwrap();
+        batch.sync().unwrap();
         assert_eq!(leases.all().unwrap()[&builder], [two]);
     }
 }

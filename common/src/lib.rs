@@ -32,6 +32,7 @@ mod lines;
 pub mod lock;
 pub mod metadata;
 pub mod names;
+pub mod order_fields;
 pub mod package;
 pub mod parallel;
 pub mod priorities;

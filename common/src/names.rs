@@ -101,6 +101,12 @@ macro_rules! name {
         pub struct $type(Arc<str>);
 
         impl $type {
+            /// Whether a text keeps the rule.
+            #[must_use]
+            pub fn accepts(text: &str) -> bool {
+                $check(text)
+            }
+
             /// The name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {

@@ -13,8 +13,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::atomic::{self, FileError};
+use crate::atomic::{self, Batch, FileError};
 use crate::build_list::{Order, OrderError, Reader};
+use crate::order_fields::OrderFields;
 
 /// What is known of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -106,16 +107,22 @@ pub fn parse_order_id(text: &str) -> Result<Order, StateNameError> {
 }
 
 fn order_of_id(text: &str, reader: &mut Reader) -> Result<Order, StateNameError> {
-    let mut parts = text.rsplitn(4, '.');
-    let mut part = || parts.next().ok_or(StateNameError::Form);
-    let (repository, mod_revision, revision, pkgbase) = (part()?, part()?, part()?, part()?);
+    let fields = OrderFields::of_id(text).ok_or(StateNameError::Form)?;
     let name = |error| StateNameError::Order(OrderError::Name(error));
     Ok(Order {
-        pkgbase: pkgbase.parse().map_err(name)?,
-        revision: reader.known_revision(revision).map_err(name)?,
-        mod_revision: reader.known_revision(mod_revision).map_err(name)?,
-        repository: reader.known_repository(repository).map_err(name)?,
+        pkgbase: fields.pkgbase.parse().map_err(name)?,
+        revision: reader.known_revision(fields.revision).map_err(name)?,
+        mod_revision: reader.known_revision(fields.mod_revision).map_err(name)?,
+        repository: reader.known_repository(fields.repository).map_err(name)?,
     })
+}
+
+/// The order's fields and the state that a file name says, not checked; `None` of a name that is none of a state.
+#[must_use]
+pub fn split_name(name: &str) -> Option<(OrderFields<'_>, State)> {
+    let (id, state) = name.rsplit_once('.')?;
+    let state = State::ALL.into_iter().find(|known| known.as_str() == state)?;
+    Some((OrderFields::of_id(id)?, state))
 }
 
 impl FromStr for StateName {
@@ -198,6 +205,21 @@ impl States {
         atomic::write(&self.path(order, state), text.as_bytes())
     }
 
+    /// Records a fact, which lasts only when the batch is synced; a fact without lines is one, too.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn put<S: fmt::Display>(
+        &self,
+        order: &Order,
+        state: State,
+        lines: impl IntoIterator<Item = S>,
+        batch: &mut Batch,
+    ) -> Result<(), FileError> {
+        let text: String = lines.into_iter().map(|line| format!("{line}\n")).collect();
+        batch.write_first(&self.path(order, state), text.as_bytes())
+    }
+
     /// Forgets a fact; that it is not recorded is no error.
     ///
     /// # Errors
@@ -214,18 +236,28 @@ impl States {
         atomic::rename(&self.path(order, from), &self.path(order, to))
     }
 
+    /// The names of the files.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, FileError> {
+        let read = |source| FileError::at("read", &self.directory)(source);
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.directory).map_err(read)? {
+            names.extend(entry.map_err(read)?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
     /// All recorded facts, by order. Other files in the directory are passed over.
     ///
     /// # Errors
     /// The directory cannot be read.
     pub fn list(&self) -> Result<BTreeMap<Order, Vec<State>>, FileError> {
-        let read = |source| FileError::at("read", &self.directory)(source);
         let mut states: BTreeMap<Order, Vec<State>> = BTreeMap::new();
         let mut reader = Reader::default();
-        for entry in std::fs::read_dir(&self.directory).map_err(read)? {
-            let name = entry.map_err(read)?.file_name();
-            let parsed = name.to_str().and_then(|name| StateName::read(name, &mut reader).ok());
-            if let Some(StateName { order, state }) = parsed {
+        for name in self.names()? {
+            if let Ok(StateName { order, state }) = StateName::read(&name, &mut reader) {
                 states.entry(order).or_default().push(state);
             }
         }

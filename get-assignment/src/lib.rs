@@ -1,13 +1,17 @@
 //! `get-assignment`: hands one order of the build list to a builder.
 //!
-//! List and graph are read first ([`basis`]). With the build-list lock held ([`master`]): read states and leases, choose
-//! ([`selection`]), record the lease, and only then print. Metadata that is not cached is evaluated without the lock, and
-//! the choice made again. A tool killed in between leaves a lease that the builder gets again when it asks again.
+//! Most requests are answered by a look at the files without the lock ([`glance`]). The others are answered in full
+//! ([`master`]): list and graph are read first ([`basis`]); with the build-list lock held states and leases are read, and an
+//! order is chosen ([`selection`]). Then the lease is recorded ([`handing_out`]), and only after that something is printed.
+//! Metadata that is not cached is evaluated without the lock, and the choice made again. A tool killed in between leaves a
+//! lease that the builder gets again when it asks again.
 //!
 //! Lock order: build-list, sanity-check (shared).
 
 mod basis;
 mod cli;
+mod glance;
+mod handing_out;
 mod master;
 mod patience;
 pub mod selection;

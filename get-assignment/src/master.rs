@@ -1,38 +1,34 @@
-//! The master's side of a request: its state directory read, an order chosen, the lease recorded.
+//! The master's side of a request: its state directory read, and an order chosen.
 
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use common::assignment::{Answer, Assignment};
-use common::atomic;
+use common::assignment::Assignment;
+use common::atomic::Batch;
 use common::build_list::Order;
 use common::cli::Messages;
 use common::clock::Now;
 use common::config::{Config, Environment};
-use common::journal::{Entry, Event};
 use common::lease::Lease;
 use common::lock::Patience;
-use common::names::{Builder, FileName, PkgBase};
-use common::release::Release;
-use common::repository::Repositories;
-use common::source::{SubPkgrel, SubRelease};
-use common::state::{State, order_id};
-use common::work_dir::{Hindrance, Scope, WorkDir};
+use common::names::{Builder, PkgBase};
+use common::order_fields::OrderFields;
+use common::state::State;
+use common::work_dir::{Hindrance, Locks, Scope, WorkDir};
 
 use crate::basis::{Basis, Deriving};
+use crate::glance::{Glance, Seen};
+use crate::handing_out::Handing;
 use crate::selection::{Choice, Request, choose, loop_breakers};
-use crate::standing::{LeaseClock, Situation, Standing};
-use crate::{Cli, Outcome, sub_pkgrel};
-
-/// Temporary files that are older were left by a tool that was killed.
-const LEFT_OVER: Duration = Duration::from_secs(3600);
+use crate::standing::{LeaseClock, Standing};
+use crate::{Cli, Outcome};
 
 /// The master's side: its state directory and how it is configured.
 pub(crate) struct Master<'a> {
-    config: &'a Config,
-    messages: &'a Messages,
+    pub(crate) config: &'a Config,
+    pub(crate) messages: &'a Messages,
     deriving: Deriving<'a>,
     pub(crate) work_dir: WorkDir,
     lease_seconds: u64,
@@ -71,18 +67,20 @@ impl<'a> Master<'a> {
     }
 
     pub(crate) fn answer(&self, cli: &Cli, builder: &Builder) -> anyhow::Result<Outcome> {
+        if cli.pkgbase.is_none()
+            && let Some(outcome) = self.usual(builder)?
+        {
+            return Ok(outcome);
+        }
         let mut passed_over = BTreeSet::new();
         let mut is_described = false;
         // Read without the lock, which others wait for; whether it still holds is seen with the lock.
         let mut basis = Basis::default();
         basis.read(&self.work_dir)?;
         loop {
-            let locks = match self.work_dir.lock(Scope::BuildList, self.patience) {
+            let locks = match self.lock()? {
                 Ok(locks) => locks,
-                Err(hindrance @ (Hindrance::Lock(_) | Hindrance::Insane(_))) => {
-                    return Ok(Outcome::ComeBack(hindrance.to_string()));
-                }
-                Err(error) => return Err(error.into()),
+                Err(hindrance) => return Ok(Outcome::ComeBack(hindrance)),
             };
             let now = Now::read();
             let request = Request {
@@ -98,18 +96,18 @@ impl<'a> Master<'a> {
             for complaint in basis.complaints.drain(..) {
                 self.messages.error(complaint);
             }
-            match self.attempt(&request, &mut basis, &now)? {
+            let mut batch = Batch::default();
+            let attempt = self.attempt(&request, &mut basis, &now, &mut batch)?;
+            drop(locks);
+            match attempt {
                 Attempt::Done(outcome) => {
+                    batch.sync()?;
                     // The process ends soon: giving back ten thousands of names one by one is a tenth of a request.
                     std::mem::forget(basis);
                     return Ok(outcome);
                 }
-                Attempt::Derive => {
-                    drop(locks);
-                    basis.derive(&self.deriving, &self.work_dir)?;
-                }
+                Attempt::Derive => basis.derive(&self.deriving, &self.work_dir)?,
                 Attempt::Describe(order) => {
-                    drop(locks);
                     if !std::mem::replace(&mut is_described, true) {
                         self.deriving.derive_releases(&self.work_dir)?;
                     } else {
@@ -124,8 +122,67 @@ impl<'a> Master<'a> {
         }
     }
 
+    /// The answer of [`crate::glance`]; `None` when somebody has to look at everything.
+    fn usual(&self, builder: &Builder) -> anyhow::Result<Option<Outcome>> {
+        let seen = Seen::read(&self.work_dir)?;
+        let now = Now::read();
+        let Some(glance) = Glance::of(&seen, builder, &self.clock(&now)) else {
+            return Ok(None);
+        };
+        let mut candidates = glance.candidates().peekable();
+        if candidates.peek().is_none() {
+            return Ok(None);
+        }
+        let locks = match self.lock()? {
+            Ok(locks) => locks,
+            Err(hindrance) => return Ok(Some(Outcome::ComeBack(hindrance))),
+        };
+        if !seen.still_holds(&self.work_dir, builder)? {
+            return Ok(None);
+        }
+        let states = self.work_dir.states();
+        let is_free = |order: &Order| {
+            let held_back = [State::Locked, State::Broken, State::Blocked];
+            held_back.into_iter().all(|state| !states.has(order, state))
+        };
+        let orders = candidates.filter_map(|fields| fields.check().ok());
+        let Some(order) = orders.into_iter().find(is_free) else {
+            return Ok(None);
+        };
+        let others = seen.others_of(OrderFields::of(&order));
+        let handing = Handing {
+            builder,
+            lease: None,
+            held: Vec::new(),
+            outdated: others
+                .filter_map(|(other, state)| Some((other.check().ok()?, state)))
+                .collect(),
+            order: order.clone(),
+        };
+        let mut batch = Batch::default();
+        let answer = self.hand_out(handing, &Now::read(), &mut batch)?;
+        drop(locks);
+        batch.sync()?;
+        Ok(answer.map(Outcome::Assigned))
+    }
+
+    /// The locks, or why the builder has to come back.
+    fn lock(&self) -> anyhow::Result<Result<Locks, String>> {
+        match self.work_dir.lock(Scope::BuildList, self.patience) {
+            Ok(locks) => Ok(Ok(locks)),
+            Err(hindrance @ (Hindrance::Lock(_) | Hindrance::Insane(_))) => Ok(Err(hindrance.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// One look at the state with the lock held, and if something can be handed out, the lease recorded.
-    fn attempt(&self, request: &Request<'_>, basis: &mut Basis, now: &Now) -> anyhow::Result<Attempt> {
+    fn attempt(
+        &self,
+        request: &Request<'_>,
+        basis: &mut Basis,
+        now: &Now,
+        batch: &mut Batch,
+    ) -> anyhow::Result<Attempt> {
         let clock = self.clock(now);
         let Some(situation) = &mut basis.situation else {
             return Ok(Attempt::Derive);
@@ -155,107 +212,23 @@ impl<'a> Master<'a> {
             }
             Choice::Fresh(order) => (order, None),
         };
-        let Some(release) = Release::find(&self.work_dir.releases(), &order)? else {
-            return Ok(Attempt::Describe(order));
+        let handing = Handing {
+            builder: request.builder,
+            lease,
+            held: situation.held_by(request.builder),
+            outdated: situation.others_of(&order),
+            order: order.clone(),
         };
-        let is_again = lease.is_some();
-        let lease = match lease {
-            Some(lease) => lease,
-            None => {
-                let pkgnames = release.pkgnames();
-                let cache = self.work_dir.published_files();
-                let published = Repositories::open(self.config)?.file_names_of(&pkgnames, &cache)?;
-                let sub_pkgrel = sub_pkgrel::next(&published, &pkgnames, &release.version);
-                let assignment = Assignment {
-                    order: order.clone(),
-                    sub_pkgrel,
-                };
-                Lease::new(assignment, now)
-            }
-        };
-        let files = self.expected_files(&release, lease.assignment.sub_pkgrel)?;
-        // Before the lease: killed in between, the journal says it twice, and never not at all.
-        if !is_again {
-            self.note(request.builder, &lease, now);
-        }
-        self.record(request.builder, &lease, situation, now)?;
-        let answer = Answer {
-            assignment: lease.assignment,
-            files,
-        };
-        Ok(Attempt::Done(Outcome::Assigned(answer)))
+        Ok(match self.hand_out(handing, now, batch)? {
+            Some(answer) => Attempt::Done(Outcome::Assigned(answer)),
+            None => Attempt::Describe(order),
+        })
     }
 
     fn clock<'n>(&self, now: &'n Now) -> LeaseClock<'n> {
         LeaseClock {
             now,
             lease_seconds: self.lease_seconds,
-        }
-    }
-
-    fn expected_files(&self, release: &Release, sub_pkgrel: u32) -> anyhow::Result<Vec<FileName>> {
-        let sub = SubRelease::new(SubPkgrel::configured(self.config)?, sub_pkgrel);
-        let arch = self.config.arch()?;
-        let pkgext = self.config.text("pkgext").unwrap_or(".pkg.tar.zst");
-        release
-            .package_files(sub, &arch, pkgext)
-            .iter()
-            .map(|file| Ok(file.to_file_name()?))
-            .collect()
-    }
-
-    /// Records a lease: first in `locked`, which decides who may return the order, then in the builder's own file,
-    /// which makes it live. Killed in between, the builder's name in `locked` hinders nobody.
-    fn record(&self, builder: &Builder, lease: &Lease, situation: &Situation, now: &Now) -> anyhow::Result<()> {
-        let order = &lease.assignment.order;
-        atomic::sweep(self.work_dir.leases().directory(), LEFT_OVER);
-        let states = self.work_dir.states();
-        for (other, known) in &situation.facts {
-            let is_outdated = other.pkgbase == order.pkgbase && other != order;
-            for state in [State::Locked, State::Broken] {
-                if is_outdated && known.contains(&state) {
-                    states.remove(other, state)?;
-                }
-            }
-        }
-        let mut owners = BTreeSet::new();
-        let text = atomic::read_text(&states.path(order, State::Locked))?.unwrap_or_default();
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let line = line.trim_end_matches('\r');
-            if line.parse::<Builder>().is_err() {
-                let (file, number) = (order_id(order), index + 1);
-                self.messages
-                    .error(format_args!("{file}.locked line {number} is kept but names no builder"));
-            }
-            owners.insert(line.to_owned());
-        }
-        if owners.insert(builder.to_string()) {
-            states.write(order, State::Locked, &owners)?;
-        }
-        let mut held = situation.leases.get(builder).cloned().unwrap_or_default();
-        held.retain(|other| situation.standing(&other.assignment.order).is_some());
-        match held.iter_mut().find(|other| other.assignment.order == *order) {
-            Some(old) => {
-                old.assignment = lease.assignment.clone();
-                old.attempts += 1;
-                old.seen = now.clone();
-            }
-            None => held.push(lease.clone()),
-        }
-        Ok(self.work_dir.leases().write(builder, &held)?)
-    }
-
-    /// Writes the journal, which nothing depends on.
-    fn note(&self, builder: &Builder, lease: &Lease, now: &Now) {
-        let entry = Entry {
-            time: now.unix,
-            event: Event::Assigned,
-            order: lease.assignment.order.clone(),
-            builder: Some(builder.clone()),
-            detail: format!("sub_pkgrel {}", lease.assignment.sub_pkgrel),
-        };
-        if let Err(error) = self.work_dir.journal().append(&[entry]) {
-            self.messages.error(format_args!("warning: {error}"));
         }
     }
 

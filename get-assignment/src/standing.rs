@@ -191,6 +191,24 @@ impl Situation {
         Some(&self.standings[place_of(&self.orders, &self.places, order)?])
     }
 
+    /// The leases of a builder whose orders are on the list, live or not.
+    #[must_use]
+    pub fn held_by(&self, builder: &Builder) -> Vec<Lease> {
+        let mut held = self.leases.get(builder).cloned().unwrap_or_default();
+        held.retain(|lease| self.standing(&lease.assignment.order).is_some());
+        held
+    }
+
+    /// What is recorded of other orders of the same package.
+    #[must_use]
+    pub fn others_of(&self, order: &Order) -> Vec<(Order, State)> {
+        let is_other = |other: &Order| other.pkgbase == order.pkgbase && other != order;
+        let others = self.facts.iter().filter(|(other, _)| is_other(other));
+        others
+            .flat_map(|(other, states)| states.iter().map(|state| (other.clone(), *state)))
+            .collect()
+    }
+
     /// A standing in words.
     #[must_use]
     pub fn describe(&self, standing: &Standing) -> String {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use common::atomic::{self, FileError};
+use common::atomic::{self, Batch, FileError};
 use common::build_list::{BuildList, Order};
 use common::cli::Messages;
 use common::clock::Now;
@@ -106,11 +106,12 @@ fn entries(next: &Next, now: &Now) -> Vec<Entry> {
 fn forget(work_dir: &WorkDir, next: &Next) -> anyhow::Result<()> {
     let orders: BTreeSet<&Order> = next.list.orders().collect();
     let states = work_dir.states();
+    let mut batch = Batch::default();
     for (order, known) in states.list()? {
         let is_unblocked = !next.blocked.contains_key(&order) && known.contains(&State::Blocked);
         if orders.contains(&order) {
             if is_unblocked {
-                states.remove(&order, State::Blocked)?;
+                batch.remove(&states.path(&order, State::Blocked))?;
             }
             continue;
         }
@@ -118,11 +119,12 @@ fn forget(work_dir: &WorkDir, next: &Next) -> anyhow::Result<()> {
             if state == State::Locked {
                 let lines = states.read(&order, State::Locked)?.unwrap_or_default();
                 let builders: Vec<Builder> = lines.iter().filter_map(|line| line.parse().ok()).collect();
-                work_dir.leases().end(&order, &builders)?;
+                work_dir.leases().end(&order, &builders, &mut batch)?;
             }
-            states.remove(&order, state)?;
+            batch.remove(&states.path(&order, state))?;
         }
     }
+    batch.sync()?;
     if let Some(text) = atomic::read_text(&work_dir.priorities())? {
         let names: BTreeSet<&str> = orders.iter().map(|order| order.pkgbase.as_str()).collect();
         let is_kept = |line: &&str| line.split_whitespace().next().is_some_and(|name| names.contains(name));

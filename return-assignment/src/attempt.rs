@@ -1,5 +1,6 @@
 //! The end of leases: of a finished order for everybody, of a failed attempt for one builder.
 
+use common::atomic::Batch;
 use common::build_list::Order;
 use common::clock::Now;
 use common::journal::Event;
@@ -13,39 +14,41 @@ impl Master<'_> {
     pub(crate) fn end_order(&self, order: &Order) -> anyhow::Result<()> {
         let leases = self.work_dir().leases();
         let builders: Vec<Builder> = leases.all()?.into_keys().collect();
-        leases.end(order, &builders)?;
+        let mut batch = Batch::default();
+        leases.end(order, &builders, &mut batch)?;
         let states = self.work_dir().states();
-        states.remove(order, State::Locked)?;
-        states.remove(order, State::Broken)?;
-        Ok(())
+        batch.remove(&states.path(order, State::Locked))?;
+        batch.remove(&states.path(order, State::Broken))?;
+        Ok(batch.sync()?)
     }
 
     /// Counts a failed attempt and ends this builder's lease; others may go on with the order. The builder's name goes
-    /// last: until then the same return again completes what a killed tool began.
+    /// last: until then the same return again completes what a killed tool began. It lasts when the batch is synced.
     pub(crate) fn end_attempt(
         &self,
         order: &Order,
         builder: &Builder,
         event: Event,
         detail: &str,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Batch> {
         let now = Now::read();
+        let mut batch = Batch::default();
         let states = self.work_dir().states();
         let mut broken = states.read(order, State::Broken)?.unwrap_or_default();
         if !self.is_counted(order, builder, &broken)? {
             broken.push(format!("{builder} {}", now.unix));
-            states.write(order, State::Broken, &broken)?;
+            states.put(order, State::Broken, &broken, &mut batch)?;
         }
         self.note(&now, event, order, builder, detail);
-        self.work_dir().leases().end(order, [builder])?;
+        self.work_dir().leases().end(order, [builder], &mut batch)?;
         let mut owners = states.read(order, State::Locked)?.unwrap_or_default();
         owners.retain(|owner| owner != builder.as_str());
         if owners.is_empty() {
-            states.remove(order, State::Locked)?;
+            batch.remove(&states.path(order, State::Locked))?;
         } else {
-            states.write(order, State::Locked, &owners)?;
+            states.put(order, State::Locked, &owners, &mut batch)?;
         }
-        Ok(())
+        Ok(batch)
     }
 
     /// Whether a killed tool has counted this lease's failure already; it may have ended the lease, too.

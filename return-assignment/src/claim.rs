@@ -1,7 +1,7 @@
 //! Whether an order is this builder's to return: one predicate over build list, `locked` and leases.
 
 use common::atomic::FileError;
-use common::build_list::{BuildList, Order};
+use common::build_list::Order;
 use common::names::Builder;
 use common::state::State;
 use common::work_dir::WorkDir;
@@ -19,16 +19,16 @@ pub(crate) enum Claim {
     Foreign(String),
 }
 
-/// Looks at one order. The number that the packages have is compared with the one fixed in a lease: the builder's own
+/// Looks at one order; `listed` is that of the same package on the list. The number that the packages have is compared with the one fixed in a lease: the builder's own
 /// one, also when it has expired, else that of another builder on the same order, since sharers have the same.
 pub(crate) fn examine(
     work_dir: &WorkDir,
-    list: &BuildList,
+    listed: Option<&Order>,
     order: &Order,
     builder: &Builder,
     result: BuildResult,
 ) -> Result<Claim, FileError> {
-    if list.order_of(&order.pkgbase) != Some(order) {
+    if listed != Some(order) {
         return Ok(Claim::NotListed);
     }
     let owners = work_dir.states().read(order, State::Locked)?.unwrap_or_default();
@@ -55,8 +55,8 @@ pub(crate) fn examine(
 }
 
 /// The pkgbase's order on the list, for messages.
-pub(crate) fn describe_absence(list: &BuildList, order: &Order) -> String {
-    match list.order_of(&order.pkgbase) {
+pub(crate) fn describe_absence(listed: Option<&Order>, order: &Order) -> String {
+    match listed {
         Some(other) => format!("{} is outdated: {} is on the list", order.pkgbase, other),
         None => format!("{} is not on the build list", order.pkgbase),
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use common::atomic::{self, FileError};
+use common::atomic::{self, Batch, FileError};
 use common::build_list::Order;
 use common::config::{Config, ConfigError};
 use common::names::FileName;
@@ -33,11 +33,13 @@ pub(crate) fn directory(
     Ok(root.join(shelf).join(&order.pkgbase).join(order_id(order)))
 }
 
-/// Copies logs into the directory. One with the name of another log gets a number; the same log again is not kept twice.
+/// Copies logs into the directory, where they last when the batch is synced. One with the name of another log gets a
+/// number; the same log again is not kept twice.
 pub(crate) fn keep<'a>(
     directory: &Path,
     logs: impl IntoIterator<Item = (&'a FileName, &'a Path)>,
-) -> Result<(), FileError> {
+) -> Result<Batch, FileError> {
+    let mut batch = Batch::default();
     for (name, path) in logs {
         atomic::create_directory(directory)?;
         let content = atomic::read(path)?.unwrap_or_default();
@@ -45,7 +47,7 @@ pub(crate) fn keep<'a>(
         let mut number = 2;
         loop {
             match atomic::read(&target)? {
-                None => break atomic::write(&target, &content)?,
+                None => break batch.write_first(&target, &content)?,
                 Some(kept) if kept == content => break,
                 Some(_) => {
                     let stem = name.as_str().trim_end_matches(".gz").trim_end_matches(".build-log");
@@ -56,7 +58,7 @@ pub(crate) fn keep<'a>(
             }
         }
     }
-    Ok(())
+    Ok(batch)
 }
 
 #[cfg(test)]
@@ -71,7 +73,7 @@ mod tests {
         let kept = directory.path().join("kept");
         for content in ["one", "two", "two", "one", "three"] {
             atomic::write(&source, content.as_bytes()).unwrap();
-            keep(&kept, [(&name, source.as_path())]).unwrap();
+            keep(&kept, [(&name, source.as_path())]).unwrap().sync().unwrap();
         }
         let mut names: Vec<_> = std::fs::read_dir(&kept)
             .unwrap()

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use common::build_list::{BuildList, Order};
+use common::atomic::Batch;
+use common::build_list::{BuildList, Complaint, Order};
 use common::cli::Messages;
 use common::clock::Now;
 use common::config::{Config, Environment};
@@ -66,26 +67,30 @@ impl<'a> Master<'a> {
         builder: &Builder,
         upload: Result<&Upload, &Refusal>,
     ) -> anyhow::Result<Outcome> {
-        let _locks = match self.lock(Scope::BuildList)? {
+        let locks = match self.lock(Scope::BuildList)? {
             Ok(locks) => locks,
             Err(outcome) => return Ok(outcome),
         };
-        let list = self.build_list()?;
-        match claim::examine(&self.work_dir, &list, order, builder, BuildResult::Failed)? {
+        let listed = self.listed(order)?;
+        match claim::examine(&self.work_dir, listed.as_ref(), order, builder, BuildResult::Failed)? {
             Claim::Own => {}
-            Claim::NotListed => return Ok(Outcome::Outdated(claim::describe_absence(&list, order))),
+            Claim::NotListed => return Ok(Outcome::Outdated(claim::describe_absence(listed.as_ref(), order))),
             Claim::Foreign(reason) => return Ok(Outcome::Outdated(reason)),
         }
         let logs = logs::directory(self.config, &self.work_dir, Shelf::Error, order)?;
-        match upload {
+        let mut batch = match upload {
             Ok(upload) => logs::keep(&logs, upload.files())?,
             Err(refusal) => {
                 let reason = Outcome::from(refusal.clone()).reason().cloned().unwrap_or_default();
                 self.messages
                     .error(format_args!("the logs are not kept, the failure counts: {reason}"));
+                Batch::default()
             }
-        }
-        self.end_attempt(order, builder, Event::Failed, "")?;
+        };
+        batch.join(self.end_attempt(order, builder, Event::Failed, "")?);
+        // Nobody else has to wait for the disk.
+        drop(locks);
+        batch.sync()?;
         Ok(Outcome::Accepted)
     }
 
@@ -99,7 +104,7 @@ impl<'a> Master<'a> {
     ) -> anyhow::Result<Outcome> {
         let result = BuildResult::Built(number);
         // Looked at without the lock only to spare work: the answer counts with the lock held.
-        let first_look = claim::examine(&self.work_dir, &self.build_list()?, order, builder, result)?;
+        let first_look = claim::examine(&self.work_dir, self.listed(order)?.as_ref(), order, builder, result)?;
         let inspected = match (&upload, &first_look) {
             (Err(refusal), _) => Some(Err(refusal.clone())),
             (Ok(upload), Claim::Own) => {
@@ -120,14 +125,15 @@ impl<'a> Master<'a> {
             Err(outcome) => return Ok(outcome),
         };
         let mut list = self.build_list()?;
-        let outcome = match claim::examine(&self.work_dir, &list, order, builder, result)? {
+        let listed = list.order_of(&order.pkgbase);
+        let outcome = match claim::examine(&self.work_dir, listed, order, builder, result)? {
             Claim::Foreign(reason) => Outcome::Outdated(reason),
             Claim::NotListed => match &upload {
                 Ok(upload) if self.is_published(upload)? => {
                     self.end_order(order)?;
                     Outcome::Accepted
                 }
-                _ => Outcome::Outdated(claim::describe_absence(&list, order)),
+                _ => Outcome::Outdated(claim::describe_absence(listed, order)),
             },
             Claim::Own => match (inspected, &upload) {
                 (Some(Ok(delivery)), Ok(upload)) => match self.downgrade(&delivery)? {
@@ -158,7 +164,7 @@ impl<'a> Master<'a> {
     fn refuse(&self, order: &Order, builder: &Builder, refusal: Refusal) -> anyhow::Result<Outcome> {
         let outcome = Outcome::from(refusal);
         let detail = outcome.reason().cloned().unwrap_or_default();
-        self.end_attempt(order, builder, Event::Refused, &detail)?;
+        self.end_attempt(order, builder, Event::Refused, &detail)?.sync()?;
         Ok(outcome)
     }
 
@@ -187,7 +193,7 @@ impl<'a> Master<'a> {
         self.keep_sonames(&read);
         let companions = upload.files().filter(|(name, _)| is_log_of_success(name.as_str()));
         let logs = logs::directory(self.config, &self.work_dir, Shelf::Success, order)?;
-        logs::keep(&logs, companions)?;
+        logs::keep(&logs, companions)?.sync()?;
         let states = self.work_dir.states();
         if self.repositories.classes().class_of(&to) != Some(Class::Standalone) {
             states.write(order, State::Done, &files)?;
@@ -321,10 +327,21 @@ impl<'a> Master<'a> {
 
     fn build_list(&self) -> anyhow::Result<BuildList> {
         let (list, complaints) = BuildList::read(&self.work_dir.build_list())?;
+        self.complain(complaints);
+        Ok(list)
+    }
+
+    /// The order on the list of the package of this one.
+    fn listed(&self, order: &Order) -> anyhow::Result<Option<Order>> {
+        let (listed, complaints) = BuildList::read_one(&self.work_dir.build_list(), &order.pkgbase)?;
+        self.complain(complaints);
+        Ok(listed)
+    }
+
+    fn complain(&self, complaints: Vec<Complaint>) {
         for complaint in complaints {
             self.messages.error(complaint);
         }
-        Ok(list)
     }
 
     /// The locks, or what the builder is told without them.

@@ -1,0 +1,163 @@
+//! The four fields of an order, borrowed from a text and not checked: to find a few orders among all of a distribution
+//! without making owned names of the others.
+
+use crate::build_list::Order;
+use crate::names::{NameError, PkgBase, Repository, Revision};
+
+/// The fields of an order as they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderFields<'t> {
+    /// [`Order::pkgbase`].
+    pub pkgbase: &'t str,
+    /// [`Order::revision`].
+    pub revision: &'t str,
+    /// [`Order::mod_revision`].
+    pub mod_revision: &'t str,
+    /// [`Order::repository`].
+    pub repository: &'t str,
+}
+
+impl<'t> OrderFields<'t> {
+    /// Those of a line of the build list; `None` when it has not four.
+    #[must_use]
+    pub fn of_line(line: &'t str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let fields = Self {
+            pkgbase: words.next()?,
+            revision: words.next()?,
+            mod_revision: words.next()?,
+            repository: words.next()?,
+        };
+        words.next().is_none().then_some(fields)
+    }
+
+    /// Those of `pkgbase.revision.mod_revision.repository`, read from the right; `None` when a part is missing.
+    #[must_use]
+    pub fn of_id(id: &'t str) -> Option<Self> {
+        let mut parts = id.rsplitn(4, '.');
+        let (repository, mod_revision, revision) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self {
+            pkgbase: parts.next()?,
+            revision,
+            mod_revision,
+            repository,
+        })
+    }
+
+    /// Those of an order.
+    #[must_use]
+    pub fn of(order: &'t Order) -> Self {
+        Self {
+            pkgbase: order.pkgbase.as_str(),
+            revision: order.revision.as_str(),
+            mod_revision: order.mod_revision.as_str(),
+            repository: order.repository.as_str(),
+        }
+    }
+
+    /// The order.
+    ///
+    /// # Errors
+    /// A field breaks the rule of its kind.
+    pub fn check(self) -> Result<Order, NameError> {
+        Ok(Order {
+            pkgbase: self.pkgbase.parse()?,
+            revision: self.revision.parse()?,
+            mod_revision: self.mod_revision.parse()?,
+            repository: self.repository.parse()?,
+        })
+    }
+
+    /// Whether every field keeps the rule of its kind.
+    #[must_use]
+    pub fn is_valid(self) -> bool {
+        PkgBase::accepts(self.pkgbase)
+            && Revision::accepts(self.revision)
+            && Revision::accepts(self.mod_revision)
+            && Repository::accepts(self.repository)
+    }
+}
+
+/// So many different texts behind the pkgbases of a list are remembered: lists of one commit have few.
+const REMEMBERED: usize = 8;
+
+/// The lines of a list; `None` when one of them is no order of four fields.
+#[must_use]
+pub fn lines(list: &str) -> Option<Vec<&str>> {
+    // A line has a hundred bytes.
+    let mut orders = Vec::with_capacity(list.len() / 90);
+    let mut valid_rests: Vec<&str> = Vec::new();
+    for line in crate::lines::lines(list) {
+        let pkgbase = pkgbase(line);
+        let rest = &line[pkgbase.len()..];
+        if !valid_rests.contains(&rest) {
+            if !OrderFields::of_line(line)?.is_valid() {
+                return None;
+            }
+            valid_rests.truncate(REMEMBERED - 1);
+            valid_rests.insert(0, rest);
+        }
+        if !PkgBase::accepts(pkgbase) {
+            return None;
+        }
+        orders.push(line);
+    }
+    Some(orders)
+}
+
+/// The first field of one of these [`lines`].
+#[must_use]
+pub fn pkgbase(line: &str) -> &str {
+    let end = line.bytes().position(|byte| byte == b' ');
+    &line[..end.unwrap_or(line.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::order_id;
+
+    #[test]
+    fn a_line_and_a_file_name_give_the_fields_of_the_order() {
+        let line = format!("lua5.1-lpeg {} {} core", "1".repeat(40), "2".repeat(40));
+        let order: Order = line.parse().unwrap();
+        let fields = OrderFields::of_line(&line).unwrap();
+        assert_eq!(fields, OrderFields::of(&order));
+        assert_eq!(OrderFields::of_id(&order_id(&order)).unwrap(), fields);
+        assert_eq!(fields.check().unwrap(), order);
+        assert!(fields.is_valid());
+    }
+
+    #[test]
+    fn a_list_is_taken_whole_or_not_at_all() {
+        let rest = format!(" {} {} core", "1".repeat(40), "2".repeat(40));
+        let list = format!("a{rest}\r\nlibsigc++{rest}\n");
+        let found = lines(&list).unwrap();
+        assert_eq!(
+            found.iter().map(|line| pkgbase(line)).collect::<Vec<_>>(),
+            ["a", "libsigc++"]
+        );
+        for junk in [
+            "a",
+            "",
+            "a b c d",
+            &format!("-a{rest}"),
+            &format!("a{rest} x"),
+            &format!("a {rest}"),
+        ] {
+            assert!(
+                lines(&format!("{list}{junk}\n")).is_none_or(|found| found.len() == 3 && junk == format!("a {rest}")),
+                "{junk:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn too_few_and_too_many_words_are_no_order() {
+        assert_eq!(OrderFields::of_line("a b c"), None);
+        assert_eq!(OrderFields::of_line("a b c d e"), None);
+        assert_eq!(OrderFields::of_id("a.b.c"), None);
+        let fields = OrderFields::of_line("a b c d").unwrap();
+        assert!(!fields.is_valid() && fields.check().is_err());
+    }
+}
