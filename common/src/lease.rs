@@ -15,6 +15,7 @@ use crate::atomic::{self, Batch, FileError};
 use crate::build_list::Order;
 use crate::clock::Now;
 use crate::names::Builder;
+use crate::order_fields::OrderFields;
 
 /// One order handed to one builder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,11 +82,11 @@ impl FromStr for Lease {
     fn from_str(line: &str) -> Result<Self, String> {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let [
-            _,
-            _,
-            _,
-            _,
-            _,
+            pkgbase,
+            revision,
+            mod_revision,
+            repository,
+            sub_pkgrel,
             phase,
             since,
             unix,
@@ -103,8 +104,18 @@ impl FromStr for Lease {
             _ => return Err(format!("a lease has 11 or 12 fields, this line {}", fields.len())),
         };
         let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text:?} is no whole number"));
+        let small = |text: &str| text.parse::<u32>().map_err(|_| format!("{text:?} is no whole number"));
+        let order = OrderFields {
+            pkgbase,
+            revision,
+            mod_revision,
+            repository,
+        };
         Ok(Self {
-            assignment: fields[..5].join(" ").parse().map_err(|error| format!("{error}"))?,
+            assignment: Assignment {
+                order: order.check().map_err(|error| error.to_string())?,
+                sub_pkgrel: small(sub_pkgrel)?,
+            },
             phase: phase.to_owned(),
             since: number(since)?,
             seen: Now {
@@ -112,9 +123,7 @@ impl FromStr for Lease {
                 boot_id: boot_id.to_owned(),
                 boot_seconds: number(boot_seconds)?,
             },
-            attempts: attempts
-                .parse()
-                .map_err(|_| format!("{attempts:?} is no whole number"))?,
+            attempts: small(attempts)?,
             log_bytes: number(log_bytes)?,
         })
     }

@@ -28,7 +28,7 @@ pub mod graph;
 pub mod interrupt;
 pub mod journal;
 pub mod lease;
-mod lines;
+pub mod lines;
 pub mod lock;
 pub mod metadata;
 pub mod names;

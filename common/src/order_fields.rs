@@ -34,10 +34,11 @@ impl<'t> OrderFields<'t> {
     /// Those of `pkgbase.revision.mod_revision.repository`, read from the right; `None` when a part is missing.
     #[must_use]
     pub fn of_id(id: &'t str) -> Option<Self> {
-        let mut parts = id.rsplitn(4, '.');
-        let (repository, mod_revision, revision) = (parts.next()?, parts.next()?, parts.next()?);
+        let (rest, repository) = cut_last(id)?;
+        let (rest, mod_revision) = cut_last(rest)?;
+        let (pkgbase, revision) = cut_last(rest)?;
         Some(Self {
-            pkgbase: parts.next()?,
+            pkgbase,
             revision,
             mod_revision,
             repository,
@@ -78,31 +79,44 @@ impl<'t> OrderFields<'t> {
     }
 }
 
+/// What is before and behind the last dot; thousands of names are cut in one request.
+pub(crate) fn cut_last(text: &str) -> Option<(&str, &str)> {
+    let dot = text.bytes().rposition(|byte| byte == b'.')?;
+    Some((&text[..dot], &text[dot + 1..]))
+}
+
 /// So many different texts behind the pkgbases of a list are remembered: lists of one commit have few.
 const REMEMBERED: usize = 8;
+
+/// Tells the lines of a list that are orders of four fields, the first of which ends with a blank.
+#[derive(Debug, Default)]
+pub struct LineCheck {
+    /// What followed the pkgbases of some of them.
+    valid_rests: Vec<String>,
+}
+
+impl LineCheck {
+    /// Whether a line is one.
+    pub fn is_order(&mut self, line: &str) -> bool {
+        let pkgbase = pkgbase(line);
+        let rest = &line[pkgbase.len()..];
+        if !self.valid_rests.iter().any(|valid| valid == rest) {
+            if !OrderFields::of_line(line).is_some_and(OrderFields::is_valid) {
+                return false;
+            }
+            self.valid_rests.truncate(REMEMBERED - 1);
+            self.valid_rests.insert(0, rest.to_owned());
+        }
+        PkgBase::accepts(pkgbase)
+    }
+}
 
 /// The lines of a list; `None` when one of them is no order of four fields.
 #[must_use]
 pub fn lines(list: &str) -> Option<Vec<&str>> {
-    // A line has a hundred bytes.
-    let mut orders = Vec::with_capacity(list.len() / 90);
-    let mut valid_rests: Vec<&str> = Vec::new();
-    for line in crate::lines::lines(list) {
-        let pkgbase = pkgbase(line);
-        let rest = &line[pkgbase.len()..];
-        if !valid_rests.contains(&rest) {
-            if !OrderFields::of_line(line)?.is_valid() {
-                return None;
-            }
-            valid_rests.truncate(REMEMBERED - 1);
-            valid_rests.insert(0, rest);
-        }
-        if !PkgBase::accepts(pkgbase) {
-            return None;
-        }
-        orders.push(line);
-    }
-    Some(orders)
+    let mut check = LineCheck::default();
+    let lines = crate::lines::lines(list);
+    lines.map(|line| check.is_order(line).then_some(line)).collect()
 }
 
 /// The first field of one of these [`lines`].

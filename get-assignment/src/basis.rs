@@ -28,7 +28,7 @@ pub(crate) struct Basis {
     pub(crate) complaints: Vec<String>,
     /// The text of a graph that was derived.
     derived: String,
-    stamps: Option<[Stamp; 2]>,
+    stamps: Option<Stamps>,
 }
 
 impl Basis {
@@ -90,6 +90,10 @@ impl Deriving<'_> {
     }
 }
 
-fn stamps(work_dir: &WorkDir) -> Option<[Stamp; 2]> {
+/// What list and graph look like from outside.
+pub(crate) type Stamps = [Stamp; 2];
+
+/// `None` when one of them has just changed.
+pub(crate) fn stamps(work_dir: &WorkDir) -> Option<Stamps> {
     Some([Stamp::of(&work_dir.build_list())?, Stamp::of(&work_dir.build_graph())?])
 }

@@ -1,210 +1,211 @@
-//! The usual answer: the first of the untried orders that waits for nothing.
+//! The usual answer, found fast: the first of the untried orders that waits for nothing.
 //!
-//! It is found without the lock and without owned names of all orders; with the lock held it is only looked whether
-//! somebody was faster ([`Seen::still_holds`], and the state files of the one order). Everything that is not usual is
-//! left to [`crate::selection`], which decides in all cases and, where this gives an answer, decides the same: orders
-//! asked for by name, leases of the builder itself, expired leases, failures, loops, and lines that somebody has to be
-//! told about.
+//! The list and the graph of a whole distribution are read without the lock, and line by line: what they say of all
+//! orders is not kept. With the lock held it is seen whether they are still the same, and who has what. Everything that is not usual is left to [`crate::selection`], which decides in all cases and, where this
+//! gives an answer, decides the same: orders asked for by name, priorities, leases of the builder itself, failures, loops,
+//! and lines that somebody has to be told about.
 
-use std::cmp::Reverse;
-use std::path::PathBuf;
-
-use common::atomic::{self, Stamp};
+use common::atomic;
 use common::build_graph::{self, Force};
-use common::lease::{Lease, LeaseFile};
+use common::build_list::Order;
+use common::lease::LeaseFile;
+use common::lines;
 use common::names::{Builder, NameMap};
 use common::order_fields::{self, OrderFields};
 use common::priorities::Priorities;
 use common::state::{self, State};
 use common::work_dir::WorkDir;
 
+use crate::basis::{self, Stamps};
 use crate::standing::LeaseClock;
 
-/// The state directory as it was at one moment.
+/// So many orders at the head of the list are looked at.
+const HEAD: usize = 2_000;
+
+/// What is recorded of orders.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    list: String,
-    graph: String,
-    stamps: Option<[Stamp; 2]>,
+    /// The names of the state files.
     states: Vec<String>,
-    priorities: String,
     leases: Vec<(Builder, LeaseFile)>,
+    /// Or lines that are none.
+    has_priorities: bool,
 }
 
 impl Seen {
     pub(crate) fn read(work_dir: &WorkDir) -> anyhow::Result<Self> {
+        let text = atomic::read_text(&work_dir.priorities())?.unwrap_or_default();
+        let (priorities, complaints) = Priorities::parse(&text);
         Ok(Self {
-            stamps: stamps(work_dir),
-            list: atomic::read_text(&work_dir.build_list())?.unwrap_or_default(),
-            graph: atomic::read_text(&work_dir.build_graph())?.unwrap_or_default(),
-            // The states before the leases: an order that is given back in between is then held for somebody's.
             states: work_dir.states().names()?,
-            priorities: atomic::read_text(&work_dir.priorities())?.unwrap_or_default(),
             leases: work_dir.leases().files()?.into_iter().collect(),
+            has_priorities: !complaints.is_empty() || priorities.iter().any(|(_, priority)| priority != 0),
         })
     }
 
-    /// Whether list, graph and the leases of this builder are the same still.
-    pub(crate) fn still_holds(&self, work_dir: &WorkDir, builder: &Builder) -> anyhow::Result<bool> {
-        let is_same = |path: PathBuf, text: &str| atomic::read_text(&path).map(|now| now.unwrap_or_default() == text);
-        let are_same = self.stamps.is_some() && self.stamps == stamps(work_dir)
-            || is_same(work_dir.build_list(), &self.list)? && is_same(work_dir.build_graph(), &self.graph)?;
-        Ok(are_same && work_dir.leases().of(builder)? == self.leases_of(builder))
-    }
-
-    fn leases_of(&self, builder: &Builder) -> &[Lease] {
-        let of_builder = self.leases.iter().find(|(other, _)| other == builder);
-        of_builder.map_or(&[], |(_, file)| &file.leases)
-    }
-
     /// What is recorded of other orders of that package.
-    pub(crate) fn others_of<'s>(&'s self, order: OrderFields<'s>) -> impl Iterator<Item = (OrderFields<'s>, State)> {
-        let named = self.states.iter().filter(move |name| name.starts_with(order.pkgbase));
-        let named = named.filter_map(|name| state::split_name(name));
-        named.filter(move |(other, _)| other.pkgbase == order.pkgbase && *other != order)
+    pub(crate) fn others_of(&self, order: &Order) -> Vec<(Order, State)> {
+        let its = |name: &&String| name.starts_with(order.pkgbase.as_str());
+        let named = self
+            .states
+            .iter()
+            .filter(its)
+            .filter_map(|name| state::split_name(name));
+        named
+            .filter_map(|(other, state)| Some((other.check().ok()?, state)))
+            .filter(|(other, _)| other.pkgbase == order.pkgbase && other != order)
+            .collect()
     }
 }
 
-fn stamps(work_dir: &WorkDir) -> Option<[Stamp; 2]> {
-    Some([Stamp::of(&work_dir.build_list())?, Stamp::of(&work_dir.build_graph())?])
+/// What is recorded of an order.
+#[derive(Debug, Clone, Copy)]
+struct Mark<'s> {
+    order: OrderFields<'s>,
+    /// It is leased, blocked or has failed.
+    is_out: bool,
 }
 
-/// What is known of an order.
-#[derive(Debug, Clone, Copy, Default)]
-struct Mark {
-    priority: i64,
-    is_leased: bool,
-    is_locked: bool,
-    is_broken: bool,
-    is_blocked: bool,
-}
+/// The orders of which something is recorded, by pkgbase.
+#[derive(Debug, Default)]
+struct Marks<'s>(NameMap<&'s str, Mark<'s>>);
 
-/// The orders on the list with what decides among those that have not been tried.
-#[derive(Debug)]
-pub(crate) struct Glance<'s> {
-    lines: Vec<&'s str>,
-    places: NameMap<&'s str, usize>,
-    /// What the graph says of each order; `None`: nothing.
-    edges: Vec<Option<build_graph::Line<'s>>>,
-    marks: Vec<Mark>,
-}
-
-impl<'s> Glance<'s> {
+impl<'s> Marks<'s> {
     /// `None` when something of what was seen is not usual.
-    pub(crate) fn of(seen: &'s Seen, builder: &Builder, clock: &LeaseClock<'_>) -> Option<Self> {
-        let lines = order_fields::lines(&seen.list)?;
-        let mut places = NameMap::with_capacity_and_hasher(lines.len(), Default::default());
-        for (place, line) in lines.iter().enumerate() {
-            if places.insert(order_fields::pkgbase(line), place).is_some() {
-                return None;
+    fn of(seen: &'s Seen, builder: &Builder, clock: &LeaseClock<'_>) -> Option<Self> {
+        let mut marks = Self::default();
+        for (order, state) in seen.states.iter().filter_map(|name| state::split_name(name)) {
+            if matches!(state, State::Broken | State::Blocked) {
+                marks.take_out(order)?;
             }
         }
-        let mut glance = Self {
-            edges: vec![None; lines.len()],
-            marks: vec![Mark::default(); lines.len()],
-            lines,
-            places,
-        };
-        glance.take_graph(&seen.graph)?;
-        glance.take_states(&seen.states);
-        glance.take_priorities(&seen.priorities)?;
-        glance.take_leases(&seen.leases, builder, clock)?;
-        Some(glance)
-    }
-
-    fn take_graph(&mut self, graph: &'s str) -> Option<()> {
-        for line in build_graph::lines(graph) {
-            if let Some(place) = self.places.get(line.pkgbase)
-                && self.edges[*place].replace(line).is_some()
-            {
-                return None;
-            }
-        }
-        Some(())
-    }
-
-    fn take_states(&mut self, names: &[String]) {
-        for (order, state) in names.iter().filter_map(|name| state::split_name(name)) {
-            if let Some(place) = self.place_of(order) {
-                let mark = &mut self.marks[place];
-                match state {
-                    State::Locked => mark.is_locked = true,
-                    State::Broken => mark.is_broken = true,
-                    State::Blocked => mark.is_blocked = true,
-                    State::Done | State::Testing | State::Tested => {}
-                }
-            }
-        }
-    }
-
-    fn take_priorities(&mut self, text: &str) -> Option<()> {
-        let (priorities, complaints) = Priorities::parse(text);
-        for (pkgbase, priority) in priorities.iter() {
-            if let Some(place) = self.places.get(pkgbase.as_str()) {
-                self.marks[*place].priority = priority;
-            }
-        }
-        complaints.is_empty().then_some(())
-    }
-
-    fn take_leases(&mut self, files: &[(Builder, LeaseFile)], own: &Builder, clock: &LeaseClock<'_>) -> Option<()> {
-        for (builder, file) in files {
-            for lease in &file.leases {
-                if let Some(place) = self.place_of(OrderFields::of(&lease.assignment.order)) {
-                    if builder == own {
-                        return None;
-                    }
-                    self.marks[place].is_leased |= clock.is_live(lease);
-                }
-            }
-            if !file.complaints.is_empty() {
-                return None;
-            }
-        }
-        Some(())
-    }
-
-    fn place_of(&self, order: OrderFields<'_>) -> Option<usize> {
-        let place = *self.places.get(order.pkgbase)?;
-        (OrderFields::of_line(self.lines[place]) == Some(order)).then_some(place)
-    }
-
-    /// The orders that may be handed out, the best first, as far as nothing else could be better.
-    pub(crate) fn candidates(&self) -> impl Iterator<Item = OrderFields<'s>> {
-        let mut free: Vec<usize> = (0..self.lines.len()).filter(|place| self.is_free(*place)).collect();
-        free.sort_by_key(|place| Reverse(self.marks[*place].priority));
-        let mut urgent = None;
-        let usual = free.into_iter().map_while(move |place| {
-            let mark = self.marks[place];
-            // A loop or a failed order that is more urgent may be better, and an expired lease is somebody's still.
-            if mark.is_locked && !mark.is_broken || urgent.is_some_and(|before| before > mark.priority) {
-                return None;
-            }
-            let is_usual = !mark.is_broken && !self.is_waiting(place)?;
+        for (other, file) in &seen.leases {
+            let is_usual = file.complaints.is_empty() && (other != builder || file.leases.is_empty());
             if !is_usual {
-                urgent = urgent.or(Some(mark.priority));
+                return None;
             }
-            Some(is_usual.then_some(place))
-        });
-        usual
-            .flatten()
-            .filter_map(|place| OrderFields::of_line(self.lines[place]))
-    }
-
-    fn is_free(&self, place: usize) -> bool {
-        let mark = self.marks[place];
-        !mark.is_leased && !mark.is_blocked
-    }
-
-    /// Whether an order waits for another one on the list; `None` when the graph does not say it for certain.
-    fn is_waiting(&self, place: usize) -> Option<bool> {
-        let mut is_waiting = false;
-        for edge in self.edges[place]?.edges() {
-            let (_, force, needed) = edge.ok()?;
-            is_waiting |= force == Force::Firm && self.places.contains_key(needed);
+            for lease in file.leases.iter().filter(|lease| clock.is_live(lease)) {
+                marks.take_out(OrderFields::of(&lease.assignment.order))?;
+            }
         }
-        Some(is_waiting)
+        Some(marks)
     }
+
+    /// `None` when something is recorded of another order of the same package, too.
+    fn take_out(&mut self, order: OrderFields<'s>) -> Option<()> {
+        let mark = self.0.entry(order.pkgbase).or_insert(Mark { order, is_out: true });
+        (mark.order == order).then_some(())
+    }
+
+    /// Whether nothing speaks against an order; `None` when something is recorded of another one of the same package.
+    fn is_free(&self, line: &str) -> Option<bool> {
+        match self.0.get(order_fields::pkgbase(line)) {
+            None => Some(true),
+            Some(mark) => (OrderFields::of_line(line)? == mark.order).then_some(!mark.is_out),
+        }
+    }
+}
+
+/// The orders at the head of the list that wait for nothing, whoever has them.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    lines: Vec<String>,
+    stamps: Option<Stamps>,
+}
+
+impl Ready {
+    /// Reads list and graph; `None` when something of them is not usual.
+    pub(crate) fn read(work_dir: &WorkDir) -> anyhow::Result<Option<Self>> {
+        let stamps = basis::stamps(work_dir);
+        let mut head: Vec<String> = Vec::new();
+        let mut check = order_fields::LineCheck::default();
+        let is_usual = lines::visit(&work_dir.build_list(), |line| {
+            if head.len() < HEAD {
+                head.push(line.to_owned());
+            }
+            check.is_order(line).then_some(())
+        })?;
+        let needs = match is_usual {
+            Some(()) => needs_of(work_dir, &head)?,
+            None => None,
+        };
+        let Some(needs) = needs else {
+            return Ok(None);
+        };
+        let listed = listed(work_dir, &needs)?;
+        // An order of which the graph does not know enough is one to look at everything for: it ends the usual.
+        let known = head
+            .into_iter()
+            .zip(&needs)
+            .map_while(|(line, needs)| Some((line, needs.as_ref()?)));
+        let ready = known.filter(|(_, needs)| needs.iter().all(|needed| !listed[needed.as_str()]));
+        let lines = ready.map(|(line, _)| line).collect();
+        Ok(Some(Self { lines, stamps }))
+    }
+
+    /// Whether list and graph have certainly not changed since.
+    pub(crate) fn still_holds(&self, work_dir: &WorkDir) -> bool {
+        self.stamps.is_some() && self.stamps == basis::stamps(work_dir)
+    }
+
+    /// The order that is handed out, if nothing else could be better.
+    pub(crate) fn first(&self, seen: &Seen, builder: &Builder, clock: &LeaseClock<'_>) -> Option<Order> {
+        if seen.has_priorities {
+            return None;
+        }
+        let marks = Marks::of(seen, builder, clock)?;
+        for line in &self.lines {
+            if marks.is_free(line)? {
+                return line.parse().ok();
+            }
+        }
+        None
+    }
+}
+
+/// What each order waits for as far as it is on the list: firm edges of the graph. Of an order of which the graph says
+/// nothing, or nothing that can be read, `None`; of all when it says something twice.
+fn needs_of(work_dir: &WorkDir, head: &[String]) -> anyhow::Result<Option<Vec<Option<Vec<String>>>>> {
+    let places = head
+        .iter()
+        .enumerate()
+        .map(|(place, line)| (order_fields::pkgbase(line), place));
+    let places: NameMap<&str, usize> = places.collect();
+    let mut needs: Vec<Option<Vec<String>>> = vec![None; head.len()];
+    let is_usual = lines::visit(&work_dir.build_graph(), |line| {
+        for line in build_graph::lines(line) {
+            let Some(place) = places.get(line.pkgbase) else {
+                continue;
+            };
+            let mut of_line = Vec::new();
+            for edge in line.edges() {
+                let (_, force, needed) = edge.ok()?;
+                if force == Force::Firm {
+                    of_line.push(needed.to_owned());
+                }
+            }
+            if needs[*place].replace(of_line).is_some() {
+                return None;
+            }
+        }
+        Some(())
+    })?;
+    Ok(is_usual.map(|()| needs))
+}
+
+/// Which of the needed orders are on the list.
+fn listed<'n>(work_dir: &WorkDir, needs: &'n [Option<Vec<String>>]) -> anyhow::Result<NameMap<&'n str, bool>> {
+    let all = needs.iter().flatten().flatten().map(|needed| (needed.as_str(), false));
+    let mut listed: NameMap<&str, bool> = all.collect();
+    if !listed.is_empty() {
+        lines::visit(&work_dir.build_list(), |line| {
+            if let Some(is_listed) = listed.get_mut(order_fields::pkgbase(line)) {
+                *is_listed = true;
+            }
+            Some(())
+        })?;
+    }
+    Ok(listed)
 }
 
 #[cfg(test)]
@@ -213,9 +214,10 @@ mod tests {
     use crate::selection::{Choice, Request, choose};
     use crate::standing::Situation;
     use common::assignment::Assignment;
-    use common::build_list::{BuildList, Order};
+    use common::build_list::BuildList;
     use common::clock::Now;
     use common::config::{Config, Environment};
+    use common::lease::Lease;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
     use std::fs;
@@ -299,7 +301,8 @@ mod tests {
                 Trouble::Broken => State::Broken,
                 Trouble::Locked | Trouble::Leased | Trouble::Expired => State::Locked,
             };
-            work_dir.states().write(&order, state, ["x 1"]).unwrap();
+            let builder = format!("builder-{place}");
+            work_dir.states().write(&order, state, [&builder]).unwrap();
             let seen = match case.troubles[place] {
                 Trouble::Leased => NOW,
                 Trouble::Expired => NOW - LEASE_SECONDS - 1,
@@ -307,8 +310,7 @@ mod tests {
             };
             let assignment = Assignment { order, sub_pkgrel: 0 };
             let lease = Lease::new(assignment, &now(seen));
-            let builder = format!("builder-{place}").parse().unwrap();
-            work_dir.leases().write(&builder, &[lease]).unwrap();
+            work_dir.leases().write(&builder.parse().unwrap(), &[lease]).unwrap();
         }
         atomic::write(&work_dir.build_graph(), graph.as_bytes()).unwrap();
         atomic::write(&work_dir.priorities(), priorities.as_bytes()).unwrap();
@@ -341,13 +343,12 @@ mod tests {
             let (builder, time): (Builder, Now) = ("asking".parse().unwrap(), now(NOW));
             let clock = LeaseClock { now: &time, lease_seconds: LEASE_SECONDS };
             let seen = Seen::read(&work_dir).unwrap();
-            let glance = Glance::of(&seen, &builder, &clock).unwrap();
-            let first = glance.candidates().next();
+            let first = Ready::read(&work_dir).unwrap().unwrap().first(&seen, &builder, &clock);
             let full = in_full(&work_dir, &builder, &clock);
             match first {
-                Some(found) => prop_assert_eq!(full, Choice::Fresh(found.check().unwrap())),
+                Some(found) => prop_assert_eq!(full, Choice::Fresh(found)),
                 None => {
-                    let is_plain = case.troubles.iter().all(|trouble| matches!(trouble, Trouble::None | Trouble::Leased))
+                    let is_plain = case.troubles.iter().all(|trouble| matches!(trouble, Trouble::None | Trouble::Leased | Trouble::Locked | Trouble::Expired))
                         && case.priorities.iter().all(|priority| *priority == 0);
                     let is_ready = |choice: &Choice| match choice {
                         Choice::Fresh(order) => {
@@ -380,8 +381,8 @@ mod tests {
         let builder: Builder = "asking".parse().unwrap();
         let first = || {
             let seen = Seen::read(&work_dir).unwrap();
-            let glance = Glance::of(&seen, &builder, &clock)?;
-            glance.candidates().next().map(|order| order.pkgbase.to_owned())
+            let found = Ready::read(&work_dir).unwrap()?.first(&seen, &builder, &clock);
+            found.map(|order| order.pkgbase.to_string())
         };
         assert_eq!(first().as_deref(), Some("a"));
         let leases = work_dir.leases();

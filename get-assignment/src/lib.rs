@@ -1,8 +1,8 @@
 //! `get-assignment`: hands one order of the build list to a builder.
 //!
-//! Most requests are answered by a look at the files without the lock ([`glance`]). The others are answered in full
-//! ([`master`]): list and graph are read first ([`basis`]); with the build-list lock held states and leases are read, and an
-//! order is chosen ([`selection`]). Then the lease is recorded ([`handing_out`]), and only after that something is printed.
+//! Most requests are answered by a quick look at the files ([`glance`]). The others are answered in full
+//! ([`master`]): list and graph are read first ([`basis`]); with the lock held states and leases are read, and an order is
+//! chosen ([`selection`]). Then the lease is recorded ([`handing_out`]), and only after that something is printed.
 //! Metadata that is not cached is evaluated without the lock, and the choice made again. A tool killed in between leaves a
 //! lease that the builder gets again when it asks again.
 //!

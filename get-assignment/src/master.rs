@@ -14,12 +14,10 @@ use common::config::{Config, Environment};
 use common::lease::Lease;
 use common::lock::Patience;
 use common::names::{Builder, PkgBase};
-use common::order_fields::OrderFields;
-use common::state::State;
 use common::work_dir::{Hindrance, Locks, Scope, WorkDir};
 
 use crate::basis::{Basis, Deriving};
-use crate::glance::{Glance, Seen};
+use crate::glance::{Ready, Seen};
 use crate::handing_out::Handing;
 use crate::selection::{Choice, Request, choose, loop_breakers};
 use crate::standing::{LeaseClock, Standing};
@@ -124,43 +122,32 @@ impl<'a> Master<'a> {
 
     /// The answer of [`crate::glance`]; `None` when somebody has to look at everything.
     fn usual(&self, builder: &Builder) -> anyhow::Result<Option<Outcome>> {
-        let seen = Seen::read(&self.work_dir)?;
-        let now = Now::read();
-        let Some(glance) = Glance::of(&seen, builder, &self.clock(&now)) else {
+        let Some(ready) = Ready::read(&self.work_dir)? else {
             return Ok(None);
         };
-        let mut candidates = glance.candidates().peekable();
-        if candidates.peek().is_none() {
-            return Ok(None);
-        }
         let locks = match self.lock()? {
             Ok(locks) => locks,
             Err(hindrance) => return Ok(Some(Outcome::ComeBack(hindrance))),
         };
-        if !seen.still_holds(&self.work_dir, builder)? {
-            return Ok(None);
-        }
-        let states = self.work_dir.states();
-        let is_free = |order: &Order| {
-            let held_back = [State::Locked, State::Broken, State::Blocked];
-            held_back.into_iter().all(|state| !states.has(order, state))
+        let ready = match ready {
+            ready if ready.still_holds(&self.work_dir) => Some(ready),
+            _ => Ready::read(&self.work_dir)?,
         };
-        let orders = candidates.filter_map(|fields| fields.check().ok());
-        let Some(order) = orders.into_iter().find(is_free) else {
+        let now = Now::read();
+        let seen = Seen::read(&self.work_dir)?;
+        let first = ready.and_then(|ready| ready.first(&seen, builder, &self.clock(&now)));
+        let Some(order) = first else {
             return Ok(None);
         };
-        let others = seen.others_of(OrderFields::of(&order));
         let handing = Handing {
             builder,
             lease: None,
             held: Vec::new(),
-            outdated: others
-                .filter_map(|(other, state)| Some((other.check().ok()?, state)))
-                .collect(),
-            order: order.clone(),
+            outdated: seen.others_of(&order),
+            order,
         };
         let mut batch = Batch::default();
-        let answer = self.hand_out(handing, &Now::read(), &mut batch)?;
+        let answer = self.hand_out(handing, &now, &mut batch)?;
         drop(locks);
         batch.sync()?;
         Ok(answer.map(Outcome::Assigned))

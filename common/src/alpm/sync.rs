@@ -182,6 +182,7 @@ fn read(file: &Path) -> Result<(Vec<Entry>, Vec<Complaint>), SyncError> {
         return Err(failed("it is empty".to_owned()));
     }
     let copy = databases.join(format!("{name}.db"));
+    let _memory = text::keep_in_memory(&copy).map_err(FileError::at("make", &copy))?;
     let unreadable = |error| match error {
         ArchiveError::Machine(error) => error.into(),
         error => failed(error.to_string()),

@@ -7,7 +7,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::symlink;
 use std::path::Path;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::archive::{self, ArchiveError, Kind, Limits};
 use crate::atomic::FileError;
@@ -37,6 +41,20 @@ const ASKED: [&[u8]; 9] = [
 
 /// Entries that are no text, `name-version`, each with the field.
 pub(super) type NoText = BTreeMap<String, String>;
+
+/// Lets what is written to a path stay in memory as long as the result lives: a disk costs more than all the reading. Where
+/// the kernel has no such files the path is left alone.
+pub(super) fn keep_in_memory(path: &Path) -> io::Result<Option<OwnedFd>> {
+    let Ok(memory) = memfd_create(c"database", MFdFlags::MFD_CLOEXEC) else {
+        return Ok(None);
+    };
+    let place = format!("/proc/self/fd/{}", memory.as_raw_fd());
+    if !Path::new(&place).exists() {
+        return Ok(None);
+    }
+    symlink(place, path)?;
+    Ok(Some(memory))
+}
 
 /// Writes a database to `to`, and says which entries were left out.
 pub(super) fn write_text(file: &Path, to: &Path) -> Result<NoText, ArchiveError> {
@@ -75,7 +93,7 @@ fn trouble(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Archi
 /// Copies an archive as it is, while it is text: tar's own headers are. That is what nearly every database is, and ten
 /// times faster than looking at each entry.
 fn is_copied(mut archive: impl Read, to: &Path) -> Result<bool, ArchiveError> {
-    let mut copy = File::create_new(to).map_err(trouble("make", to))?;
+    let mut copy = File::create(to).map_err(trouble("make", to))?;
     let mut chunk = vec![0; CHUNK];
     let (mut begun, mut total) = (0, 0);
     loop {

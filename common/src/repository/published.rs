@@ -46,7 +46,7 @@ pub(super) fn of_packages(
     if let Some(text) = atomic::read_text(cache)?
         && let Some(names) = text.strip_prefix(&heading.text)
     {
-        let of_one = |package: &PkgName| crate::lines::lines(beginning_with(names, &format!("{package}-")));
+        let of_one = |package: &PkgName| crate::lines::lines(crate::lines::beginning_with(names, &format!("{package}-")));
         return Ok(select(packages.iter().flat_map(of_one), packages));
     }
     let names = list(places)?;
@@ -74,30 +74,6 @@ fn select<'a>(names: impl Iterator<Item = &'a str>, packages: &BTreeSet<PkgName>
         .filter_map(|name| name.parse::<PackageFileName>().ok())
         .filter(|name| packages.contains(&name.pkgname))
         .collect()
-}
-
-/// The lines that begin so, of sorted ones.
-fn beginning_with<'t>(sorted: &'t str, prefix: &str) -> &'t str {
-    // Of each range the line around its middle is looked at.
-    let first = |is_before: &dyn Fn(&[u8]) -> bool| {
-        let text = sorted.as_bytes();
-        let (mut begin, mut end) = (0, text.len());
-        while begin < end {
-            let middle = begin + (end - begin) / 2;
-            let line = memchr::memrchr(b'\n', &text[begin..middle]).map_or(begin, |newline| begin + newline + 1);
-            let next = memchr::memchr(b'\n', &text[line..end]).map_or(end, |newline| line + newline + 1);
-            if is_before(&text[line..next]) {
-                begin = next;
-            } else {
-                end = line;
-            }
-        }
-        begin
-    };
-    let prefix = prefix.as_bytes();
-    let begin = first(&|line| line < prefix);
-    let end = first(&|line| line < prefix || line.starts_with(prefix));
-    &sorted[begin..end]
 }
 
 /// What the directories look like from outside.
@@ -131,20 +107,6 @@ impl Heading {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    proptest::proptest! {
-        #[test]
-        fn the_lines_of_one_package_are_found_as_by_looking_at_all(
-            mut lines in proptest::collection::btree_set("[ab+-]{1,4}", 0..12),
-            prefix in "[ab]{1,2}-",
-        ) {
-            lines.retain(|line| !line.is_empty());
-            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-            let expected: Vec<&String> = lines.iter().filter(|line| line.starts_with(&prefix)).collect();
-            let found: Vec<&str> = beginning_with(&text, &prefix).lines().collect();
-            assert_eq!(found, expected);
-        }
-    }
 
     fn touch(directory: &Path, name: &str) {
         fs::File::create(directory.join(name)).unwrap();
