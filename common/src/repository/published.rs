@@ -46,7 +46,8 @@ pub(super) fn of_packages(
     if let Some(text) = atomic::read_text(cache)?
         && let Some(names) = text.strip_prefix(&heading.text)
     {
-        let of_one = |package: &PkgName| crate::lines::lines(crate::lines::beginning_with(names, &format!("{package}-")));
+        let of_one =
+            |package: &PkgName| crate::lines::lines(crate::lines::beginning_with(names, &format!("{package}-")));
         return Ok(select(packages.iter().flat_map(of_one), packages));
     }
     let names = list(places)?;
