@@ -128,10 +128,7 @@ fn tsort(
         return Ok(());
     };
     let pairs = data.write_pairs(packages)?;
-    let ours = Program::of_project("show-dependencies")?
-        .args(["-q", "-p"])
-        .args([&pairs])
-        .args(["order"]);
+    let ours = Program::of_project("order-pairs")?.args(["-q"]).args([&pairs]);
     let runs = (0..rounds)
         .map(|_| Ok(ours.run()?.time))
         .collect::<anyhow::Result<Series>>()?;

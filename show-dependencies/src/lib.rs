@@ -7,6 +7,7 @@ mod choice;
 mod cli;
 mod edges;
 mod order;
+pub mod pairs;
 mod picture;
 mod reach;
 mod source;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use common::build_graph::Kind;
-use common::graph::{Dropped, smallest_break};
+use common::cli::Messages;
+use common::graph::{Dropped, Plan, smallest_break};
 use common::names::PkgBase;
 use serde::Serialize;
 
@@ -58,13 +59,18 @@ pub(crate) fn order(asked: &Asked<'_>, is_two_stage: bool) -> anyhow::Result<Ans
         rest = after;
     }
     if let Some(messages) = asked.loops_to {
-        for members in &plan.loops {
-            let names: Vec<&str> = members.iter().map(PkgBase::as_str).collect();
-            messages.note(format_args!("dependency loop: {}", names.join(" ")));
-        }
+        name_loops(&plan, messages);
     }
     answer.nodes = asked.view.needs.nodes().collect();
     Ok(answer)
+}
+
+/// Tells of the loops, as tsort does.
+pub(crate) fn name_loops(plan: &Plan, messages: &Messages) {
+    for members in &plan.loops {
+        let names: Vec<&str> = members.iter().map(PkgBase::as_str).collect();
+        messages.note(format_args!("dependency loop: {}", names.join(" ")));
+    }
 }
 
 /// An edge that does not hold.

@@ -196,6 +196,37 @@ fn pairs_are_taken_as_by_tsort_and_loops_named() {
 }
 
 #[test]
+fn order_pairs_says_of_pairs_what_show_dependencies_says() {
+    let directory = directory();
+    let run = |tool: &str, arguments: &[&str], pairs: &[u8]| {
+        let tool = Tool::new(tool).directory(directory.path()).args(arguments);
+        let ended = tool.stdin(pairs.to_vec()).run();
+        let said = ended
+            .stderr
+            .replace("order-pairs: ", "")
+            .replace("show-dependencies: ", "");
+        (ended.code, ended.stdout, said)
+    };
+    let inputs: [&[u8]; 6] = [
+        b"b c\na b\ta d\n d d\n",
+        b"c a\na b\nb c\nc d",
+        b"",
+        b"a b c",
+        b"a b\nb ../c\n",
+        b"a b\xff",
+    ];
+    for pairs in inputs {
+        let ours = run("order-pairs", &[], pairs);
+        assert_eq!(ours, run("show-dependencies", &["--pairs", "-", "order"], pairs));
+    }
+    let (code, stdout, stderr) = run("order-pairs", &["-"], inputs[1]);
+    assert_eq!((code, stdout.as_str()), (0, "a\nb\nc\nd\n"));
+    assert_eq!(stderr, "dependency loop: a b c\n");
+    assert_eq!(run("order-pairs", &["-q", "-"], inputs[1]).2, "");
+    assert_eq!(run("order-pairs", &["absent"], b"").0, 74);
+}
+
+#[test]
 fn a_line_that_is_none_is_left_out_of_a_graph_with_all_its_names() {
     let directory = directory();
     atomic::write(
