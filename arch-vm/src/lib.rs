@@ -132,7 +132,7 @@ fn run(cli: &Cli, environment: &Environment, interrupt: &Interrupt, stdout: &mut
         settings: &settings,
         environment,
         directory,
-        program: std::env::current_exe().context("this program cannot be found")?,
+        program: common::process::own_program().context("this program cannot be found")?,
         config_option: cli.common.config.as_deref(),
         interrupt,
         messages,

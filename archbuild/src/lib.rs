@@ -72,7 +72,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, stdin: &mut dyn Read, stdo
                 cli: &cli,
                 environment: &environment,
                 directory: std::env::current_dir().context("the working directory cannot be found")?,
-                program: std::env::current_exe().context("this program cannot be found")?,
+                program: common::process::own_program().context("this program cannot be found")?,
                 interrupt,
             };
             call.carry_out(stdout)

@@ -6,90 +6,52 @@
 //! signal and the last lines.
 
 mod child;
+mod error;
 mod sink;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 pub use nix::sys::signal::Signal;
-use thiserror::Error;
 
 use crate::account::Account;
 use crate::interrupt::Interrupt;
 pub use child::Child;
 use child::watch;
+pub use error::{Cause, ProcessError};
 use sink::{Sink, drain};
-
-/// A child that did not do what it was started for.
-#[derive(Debug, Error)]
-#[error("{command}: {cause}")]
-pub struct ProcessError {
-    /// The argument vector, joined for reading.
-    pub command: String,
-    /// What happened.
-    pub cause: Cause,
-}
-
-/// Why a child failed.
-#[derive(Debug, Error)]
-pub enum Cause {
-    /// It could not be started or waited for.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// It ended with a code other than 0.
-    #[error("exit code {code}{}", last_lines(.tail))]
-    Code {
-        /// The exit code.
-        code: i32,
-        /// The last lines that it wrote.
-        tail: String,
-    },
-    /// A signal ended it.
-    #[error("ended by signal {signal}{}", last_lines(.tail))]
-    Signal {
-        /// The signal's number.
-        signal: i32,
-        /// The last lines that it wrote.
-        tail: String,
-    },
-    /// It took longer than its limit and was ended.
-    #[error("ended after its time limit of {} s{}", .limit.as_secs(), last_lines(.tail))]
-    Timeout {
-        /// The limit.
-        limit: Duration,
-        /// The last lines that it wrote.
-        tail: String,
-    },
-    /// A check that was made while it ran wanted its end.
-    #[error("{0}")]
-    Stopped(String),
-    /// This process was asked to end, and ended the child.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-fn last_lines(tail: &str) -> String {
-    if tail.is_empty() {
-        String::new()
-    } else {
-        format!(": {tail}")
-    }
-}
 
 /// Another tool of the project: the program beside this one, else the one in PATH.
 #[must_use]
 pub fn sibling(tool: &str) -> PathBuf {
-    std::env::current_exe()
+    own_program()
         .ok()
         .and_then(|own| Some(own.parent()?.join(tool)))
         .filter(|path| path.is_file())
         .unwrap_or_else(|| PathBuf::from(tool))
+}
+
+/// The file of the running program: of one that was replaced meanwhile, as an upgrade does, the new one.
+///
+/// # Errors
+/// The kernel does not say it.
+pub fn own_program() -> io::Result<PathBuf> {
+    std::env::current_exe().map(without_mark)
+}
+
+/// The kernel's mark at the path of a file that is no longer there.
+fn without_mark(path: PathBuf) -> PathBuf {
+    match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+        Some(before) => PathBuf::from(OsStr::from_bytes(before)),
+        None => path,
+    }
 }
 
 /// What a child reads as its standard input.
@@ -484,6 +446,14 @@ mod tests {
     fn a_signal_is_told_apart_from_a_code() {
         let error = shell("kill -9 $$").run().unwrap_err();
         assert!(matches!(error.cause, Cause::Signal { signal: 9, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_program_that_was_replaced_is_where_it_was() {
+        let of = |path: &str| without_mark(PathBuf::from(path));
+        assert_eq!(of("/usr/bin/archbuild (deleted)"), Path::new("/usr/bin/archbuild"));
+        assert_eq!(of("/usr/bin/archbuild"), Path::new("/usr/bin/archbuild"));
+        assert!(own_program().unwrap().is_file());
     }
 
     #[test]
