@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::process::Command;
 use testkit::port::{Plan, Port, programs_with};
@@ -36,29 +36,30 @@ fn tool_ok(tool: Tool) -> tool::Ended {
     tool.run().expect(0)
 }
 
-/// Installs packages of the stable repositories into an empty root, signatures required, and runs a command in it.
-fn run_installed(port: &Port, packages: &[&str], command: &str) -> String {
-    let root = port.path("installed");
-    let configuration = port.path("stable.conf");
+/// The port's pacman.conf for a root that follows the stable repositories and, before them, those of some stages.
+fn configuration(port: &Port, stages: &[&str]) -> PathBuf {
     let all = std::fs::read_to_string(port.path("pacman.conf")).unwrap();
-    let stable: String = all
-        .split_inclusive("[")
-        .collect::<String>()
-        .split("\n[")
-        .filter(|section| !section.starts_with("staging") && !section.starts_with("testing"))
-        .filter(|section| !section.starts_with("community-"))
-        .collect::<Vec<_>>()
-        .join("\n[");
-    common::atomic::write(&configuration, stable.as_bytes()).unwrap();
+    let is_followed = |section: &&str| {
+        let name = section.split(']').next().unwrap_or_default();
+        let of_stage = |stage: &&str| *name == **stage || name.ends_with(&format!("-{stage}"));
+        !["staging", "testing"].iter().any(of_stage) || stages.iter().any(of_stage)
+    };
+    let followed: Vec<&str> = all.split("\n[").filter(is_followed).collect();
+    let path = port.path("followed.conf");
+    common::atomic::write(&path, followed.join("\n[").as_bytes()).unwrap();
+    path
+}
+
+/// Runs pacman on one root, signatures required, and then a command in that root.
+fn in_root(port: &Port, stages: &[&str], (pacman, command): (&str, &str)) -> String {
     let script = format!(
-        "set -e; mkdir -p {root}/var/lib/pacman {root}/keys; cp -r {keys}/. {root}/keys; \
+        "set -e; mkdir -p {root}/var/lib/pacman; [ -d {root}/keys ] || cp -r {keys} {root}/keys; \
          pacman --noconfirm --noprogressbar --root {root} --dbpath {root}/var/lib/pacman --cachedir {root}/cache \
-         --gpgdir {root}/keys --logfile /dev/null --config {conf} -Sy {packages} >&2; \
+         --gpgdir {root}/keys --logfile /dev/null --config {conf} {pacman} >&2; \
          bwrap --bind {root} / --dev /dev --proc /proc --unshare-pid sh -c '{command}'",
-        root = root.display(),
+        root = port.path("installed").display(),
         keys = port.keyring().path().display(),
-        conf = configuration.display(),
-        packages = packages.join(" "),
+        conf = configuration(port, stages).display(),
     );
     // pacman wants to be root: a test that is not becomes it in a namespace.
     let is_root = must(Command::new("id").arg("-u")) == "0";
@@ -73,6 +74,19 @@ fn run_installed(port: &Port, packages: &[&str], command: &str) -> String {
             .args(["--mount", "--fork", "--kill-child", "sh", "-c", &script])
             .env("HOME", port.path("")),
     )
+}
+
+/// The version of an installed package.
+fn installed(port: &Port, pkgname: &str) -> String {
+    let place = format!("var/lib/pacman/local/{pkgname}-");
+    let local = port.path("installed/var/lib/pacman/local");
+    let names = std::fs::read_dir(local).unwrap().map(|entry| entry.unwrap().path());
+    let found: Vec<String> = names
+        .filter_map(|path| Some(path.to_str()?.split_once(&place)?.1.to_owned()))
+        .filter(|version| version.split('-').count() == 2)
+        .collect();
+    assert_eq!(found.len(), 1, "{pkgname}: {found:?}");
+    found[0].clone()
 }
 
 #[test]
@@ -103,10 +117,13 @@ fn packages_go_the_whole_way_with_two_builders() {
     assert_eq!(port.published("community"), ["figlet", "figlet-fonts", "gzrt"]);
     assert!(port.published("staging").is_empty() && port.published("testing").is_empty());
 
-    let said = run_installed(
+    let said = in_root(
         &port,
-        &["bash", "gzip", "gzrt", "figlet"],
-        "printf hi | gzip | gzrecover -p; figlet -v",
+        &[],
+        (
+            "-Sy bash gzip gzrt figlet",
+            "printf hi | gzip | gzrecover -p; figlet -v",
+        ),
     );
     assert!(said.starts_with("hi"), "{said}");
     assert!(
@@ -114,26 +131,58 @@ fn packages_go_the_whole_way_with_two_builders() {
         "the customization's patch is in: {said}"
     );
 
-    bump_one_library(&port);
+    let first = installed(&port, "zlib");
+    let mut before = first.clone();
+    for stage in ["staging", "testing", "stable"] {
+        let previous = std::mem::replace(&mut before, upgrade_one_library(&port, stage));
+        assert!(before > previous, "{stage}: {previous} is followed by {before}");
+    }
+    // Each of them counts once, and nothing else was built again.
+    let journal = std::fs::read_to_string(port.path("master/journal")).unwrap();
+    let returned = journal.lines().filter(|line| line.contains("\treturned\t")).count();
+    assert_eq!(returned, PACKAGES.len() + 3, "{journal}");
+
+    tool_ok(port.master("db-update").args(["--rollback"]));
+    in_root(&port, &[], ("-Syu", "true"));
+    assert_eq!(installed(&port, "zlib"), before, "nobody is downgraded without -Syuu");
+    let said = in_root(&port, &[], ("-Syuu", "printf hi | gzip | gzrecover -p"));
+    assert_eq!(said, "hi", "what needs the library works");
+    assert!(installed(&port, "zlib") < before, "the root is back");
 }
 
-/// A new pkgrel of one library builds that library and nothing else.
-fn bump_one_library(port: &Port) {
+/// A new pkgrel of one library builds that library and nothing else, and a root that follows a stage gets it as soon as it
+/// is there. Goes on to stable; says which version the root has.
+fn upgrade_one_library(port: &Port, stage: &str) -> String {
     let bump = Path::new(env!("CARGO_MANIFEST_DIR")).join("port/bump-pkgrel");
     must(Command::new(bump).arg(port.path("port")).arg("zlib"));
     tool_ok(port.master("get-package-updates"));
     assert_eq!(port.build_list(), ["zlib"]);
     build_everything(port, &["two"]);
+    let followed = match stage {
+        "staging" => vec!["staging"],
+        "testing" => {
+            tool_ok(port.master("db-update"));
+            vec!["testing"]
+        }
+        _ => {
+            publish(port);
+            Vec::new()
+        }
+    };
+    let place = if stage == "stable" { "core" } else { stage };
+    assert_eq!(port.published(place), ["zlib"]);
+    let before = installed(port, "zlib");
+    if stage != "stable" {
+        in_root(port, &[], ("-Syu", "true"));
+        assert_eq!(
+            installed(port, "zlib"),
+            before,
+            "{stage}: who follows stable has nothing of it"
+        );
+    }
+    in_root(port, &followed, ("-Syu", "true"));
     publish(port);
-    let pool = std::fs::read_dir(port.path("repositories/pool")).unwrap();
-    let rebuilt = pool
-        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
-        .filter(|name| name.starts_with("zlib-") && name.ends_with(".pkg.tar.zst"))
-        .count();
-    assert_eq!(rebuilt, 2, "both builds are in the pool");
-    let journal = std::fs::read_to_string(port.path("master/journal")).unwrap();
-    let returned = journal.lines().filter(|line| line.contains("\treturned\t")).count();
-    assert_eq!(returned, PACKAGES.len() + 1, "{journal}");
+    installed(port, "zlib")
 }
 
 /// get-assignment in ten lines of shell: the first order on the list that waits for nothing on it and that nobody has.
