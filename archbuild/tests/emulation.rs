@@ -139,7 +139,6 @@ fn binfmt_registers_no_interpreter_that_does_not_run() {
 }
 
 #[test]
-#[ignore = "needs the mirror of one more architecture: tests/mirror/make-mirror i686 target/mirror/i686"]
 fn packages_for_i686_are_built_on_x86_64_without_an_emulator() {
     if std::env::consts::ARCH != "x86_64" {
         return;

@@ -238,30 +238,38 @@ impl Batch {
         }
     }
 
-    /// Makes everything last.
+    /// Makes everything last. What somebody else has taken away meanwhile, as a journal that was rotated, needs nothing.
     ///
     /// # Errors
     /// Something cannot be opened or synced.
     pub fn sync(self) -> Result<(), FileError> {
-        let paths = self.files.iter().chain(&self.directories);
-        if self.files.len() + self.directories.len() <= SYNCED_ONE_BY_ONE {
-            for path in paths {
-                let synced = File::open(path).and_then(|file| file.sync_all());
-                synced.map_err(FileError::at("sync", path))?;
-            }
-            return Ok(());
+        let Self { files, directories } = self;
+        if files.len() + directories.len() > SYNCED_ONE_BY_ONE {
+            let places = files.iter().map(|file| parent(file));
+            return sync_file_systems(places.chain(directories.iter().map(PathBuf::as_path)).collect());
         }
-        let mut done = BTreeSet::new();
-        for path in &self.directories {
-            let directory = File::open(path).map_err(FileError::at("open", path))?;
-            let device = directory.metadata().map_err(FileError::at("read", path))?.dev();
-            if done.insert(device) {
-                let synced = nix::unistd::syncfs(&directory).map_err(io::Error::from);
-                synced.map_err(FileError::at("sync the file system of", path))?;
+        for path in &files {
+            match File::open(path).and_then(|file| file.sync_all()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                synced => synced.map_err(FileError::at("sync", path))?,
             }
         }
-        Ok(())
+        directories.iter().try_for_each(|path| sync_directory(path))
     }
+}
+
+/// Syncs the file systems of some directories, each once.
+fn sync_file_systems(directories: BTreeSet<&Path>) -> Result<(), FileError> {
+    let mut done = BTreeSet::new();
+    for path in directories {
+        let directory = File::open(path).map_err(FileError::at("open", path))?;
+        let device = directory.metadata().map_err(FileError::at("read", path))?.dev();
+        if done.insert(device) {
+            let synced = nix::unistd::syncfs(&directory).map_err(io::Error::from);
+            synced.map_err(FileError::at("sync the file system of", path))?;
+        }
+    }
+    Ok(())
 }
 
 /// The content of a file; `None` when it does not exist.
@@ -370,6 +378,18 @@ mod tests {
             batch.sync().unwrap();
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_gone_before_the_sync_needs_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let (journal, other) = (directory.path().join("journal"), directory.path().join("other"));
+        let mut batch = Batch::default();
+        batch.write(&journal, b"one\n").unwrap();
+        batch.content(&journal);
+        batch.write(&other, b"two\n").unwrap();
+        fs::remove_file(&journal).unwrap();
+        batch.sync().unwrap();
     }
 
     #[test]

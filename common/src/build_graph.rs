@@ -182,22 +182,6 @@ pub fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
-/// The line of an order in a text whose lines are sorted ([`is_sorted`]).
-#[must_use]
-pub fn find<'t>(sorted: &'t str, pkgbase: &str) -> Option<Line<'t>> {
-    // No character of a name sorts before a blank or a newline.
-    let beginning_so = crate::lines::beginning_with(sorted, pkgbase);
-    lines(beginning_so).next().filter(|line| line.pkgbase == pkgbase)
-}
-
-/// Whether each order comes behind those whose names sort before its own, none twice: as the tools write it.
-#[must_use]
-pub fn is_sorted(text: &str) -> bool {
-    lines(text)
-        .map(|line| line.pkgbase)
-        .is_sorted_by(|one, next| one < next)
-}
-
 fn parse_edge(word: &str) -> Result<(Kind, Force, &str), String> {
     let of_kind = |kind: Kind| Some((kind, word.strip_prefix(kind.as_str())?));
     let (kind, rest) = [Kind::Make, Kind::Run, Kind::Check]
@@ -260,19 +244,6 @@ mod tests {
         assert_eq!(graph.to_string(), text);
         let edge = graph.edges_of(&"b".parse().unwrap()).next_back_edge();
         assert_eq!(edge.force, Force::Relaxed);
-    }
-
-    #[test]
-    fn the_line_of_an_order_is_found_among_names_that_begin_alike() {
-        let text = "a\nlibx make:a\nlibx+ make:a\nlibx-y run:a\nlibxy check:a\n";
-        assert!(is_sorted(text));
-        assert!(!is_sorted("b\na\n") && !is_sorted("a\na make:b\n"));
-        for name in ["a", "libx", "libx+", "libx-y", "libxy"] {
-            assert_eq!(find(text, name).unwrap().pkgbase, name);
-        }
-        for name in ["lib", "libx-", "z", "libz"] {
-            assert!(find(text, name).is_none(), "{name}");
-        }
     }
 
     #[test]

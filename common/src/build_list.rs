@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::atomic::{self, FileError};
 use crate::names::{NameError, NameMap, PkgBase, Repository, Revision};
-use crate::order_fields;
+use crate::order_fields::{self, LineCheck};
 
 /// One line of the build list: what to build, from which commits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -223,16 +223,17 @@ impl BuildList {
     /// # Errors
     /// It exists and cannot be read.
     pub fn read_one(path: &Path, pkgbase: &PkgBase) -> Result<(Option<Order>, Vec<Complaint>), FileError> {
-        let text = atomic::read_text(path)?.unwrap_or_default();
-        if let Some(lines) = order_fields::lines(&text) {
-            let mut its = lines
-                .into_iter()
-                .filter(|line| order_fields::pkgbase(line) == pkgbase.as_str());
-            if let (found, None) = (its.next(), its.next()) {
-                return Ok((found.and_then(|line| line.parse().ok()), Vec::new()));
-            }
+        let mut check = LineCheck::default();
+        let mut found = None;
+        let is_plain = crate::lines::visit(path, |line| {
+            let is_its = order_fields::pkgbase(line) == pkgbase.as_str();
+            let is_second = is_its && found.replace(line.to_owned()).is_some();
+            (check.is_order(line) && !is_second).then_some(())
+        })?;
+        if is_plain.is_some() {
+            return Ok((found.and_then(|line| line.parse().ok()), Vec::new()));
         }
-        let (list, complaints) = Self::parse(&text);
+        let (list, complaints) = Self::read(path)?;
         Ok((list.order_of(pkgbase).cloned(), complaints))
     }
 

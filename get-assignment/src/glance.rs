@@ -1,9 +1,12 @@
 //! The usual answer, found fast: the first of the untried orders that waits for nothing.
 //!
 //! The list and the graph of a whole distribution are read without the lock, and line by line: what they say of all
-//! orders is not kept. With the lock held it is seen whether they are still the same, and who has what. Everything that is not usual is left to [`crate::selection`], which decides in all cases and, where this
-//! gives an answer, decides the same: orders asked for by name, priorities, leases of the builder itself, failures, loops,
-//! and lines that somebody has to be told about.
+//! orders is not kept. With the lock held it is seen whether they are still the same, and who has what.
+//!
+//! Everything that is not usual is left to [`crate::selection`], which decides in all cases and, where this gives an
+//! answer, decides the same: orders asked for by name, priorities, leases of the builder itself, failures, loops, and
+//! lines that somebody has to be told about. Not looked for are a second line of a package on the list, of which the
+//! first counts, and edges of orders behind the head: get-package-updates and the full look tell of those.
 
 use common::atomic;
 use common::build_graph::{self, Force};
@@ -58,25 +61,17 @@ impl Seen {
     }
 }
 
-/// What is recorded of an order.
-#[derive(Debug, Clone, Copy)]
-struct Mark<'s> {
-    order: OrderFields<'s>,
-    /// It is leased, blocked or has failed.
-    is_out: bool,
-}
-
-/// The orders of which something is recorded, by pkgbase.
+/// The orders that are leased, blocked or have failed, by pkgbase.
 #[derive(Debug, Default)]
-struct Marks<'s>(NameMap<&'s str, Mark<'s>>);
+struct Taken<'s>(NameMap<&'s str, OrderFields<'s>>);
 
-impl<'s> Marks<'s> {
+impl<'s> Taken<'s> {
     /// `None` when something of what was seen is not usual.
     fn of(seen: &'s Seen, builder: &Builder, clock: &LeaseClock<'_>) -> Option<Self> {
-        let mut marks = Self::default();
+        let mut taken = Self::default();
         for (order, state) in seen.states.iter().filter_map(|name| state::split_name(name)) {
             if matches!(state, State::Broken | State::Blocked) {
-                marks.take_out(order)?;
+                taken.add(order)?;
             }
         }
         for (other, file) in &seen.leases {
@@ -85,23 +80,22 @@ impl<'s> Marks<'s> {
                 return None;
             }
             for lease in file.leases.iter().filter(|lease| clock.is_live(lease)) {
-                marks.take_out(OrderFields::of(&lease.assignment.order))?;
+                taken.add(OrderFields::of(&lease.assignment.order))?;
             }
         }
-        Some(marks)
+        Some(taken)
     }
 
-    /// `None` when something is recorded of another order of the same package, too.
-    fn take_out(&mut self, order: OrderFields<'s>) -> Option<()> {
-        let mark = self.0.entry(order.pkgbase).or_insert(Mark { order, is_out: true });
-        (mark.order == order).then_some(())
+    /// `None` when another order of the same package is taken, too.
+    fn add(&mut self, order: OrderFields<'s>) -> Option<()> {
+        (*self.0.entry(order.pkgbase).or_insert(order) == order).then_some(())
     }
 
-    /// Whether nothing speaks against an order; `None` when something is recorded of another one of the same package.
+    /// Whether an order is not among them; `None` when another one of the same package is.
     fn is_free(&self, line: &str) -> Option<bool> {
         match self.0.get(order_fields::pkgbase(line)) {
             None => Some(true),
-            Some(mark) => (OrderFields::of_line(line)? == mark.order).then_some(!mark.is_out),
+            Some(order) => (OrderFields::of_line(line)? == *order).then_some(false),
         }
     }
 }
@@ -125,11 +119,10 @@ impl Ready {
             }
             check.is_order(line).then_some(())
         })?;
-        let needs = match is_usual {
-            Some(()) => needs_of(work_dir, &head)?,
-            None => None,
-        };
-        let Some(needs) = needs else {
+        if is_usual.is_none() {
+            return Ok(None);
+        }
+        let Some(needs) = needs_of(work_dir, &head)? else {
             return Ok(None);
         };
         let listed = listed(work_dir, &needs)?;
@@ -153,9 +146,9 @@ impl Ready {
         if seen.has_priorities {
             return None;
         }
-        let marks = Marks::of(seen, builder, clock)?;
+        let taken = Taken::of(seen, builder, clock)?;
         for line in &self.lines {
-            if marks.is_free(line)? {
+            if taken.is_free(line)? {
                 return line.parse().ok();
             }
         }

@@ -39,13 +39,11 @@ impl Place {
 
     /// A place with chroots of another architecture; none without its mirror.
     pub(crate) fn foreign(arch: &str) -> Option<Self> {
-        let beside = target().join("mirror").join(arch);
-        let mirror = if beside.is_dir() {
-            beside
-        } else {
-            need::directory("PORTSMITH_TEST_FOREIGN_MIRROR")?
+        let variable = match arch {
+            "i686" => "PORTSMITH_TEST_I686_MIRROR",
+            _ => "PORTSMITH_TEST_FOREIGN_MIRROR",
         };
-        let mut place = Self::on_mirror(&mirror, "archbuild")?;
+        let mut place = Self::on_mirror(&need::directory(variable)?, "archbuild")?;
         place.configure(&format!("arch={arch}\n"));
         Some(place)
     }
