@@ -7,16 +7,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{BufReader, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use common::archive::{self, ArchiveError, Limits};
 use common::build_command::Outcome;
 use common::interrupt::Interrupt;
 use common::lock::{Lock, LockError, Mode, Patience};
+use common::sync_database;
 
 use crate::copy::{WorkingCopy, file_name};
 use crate::layers::Id;
@@ -29,12 +29,6 @@ pub(crate) const SYNC: &str = "var/lib/pacman/sync";
 const PACMAN_LOCK: &str = "var/lib/pacman/db.lck";
 /// How often somebody who waits looks whether he is asked to end.
 const STEP: Patience = Patience::Bounded(Duration::from_millis(200));
-/// A database of all of Arch has 30 MiB.
-const LIMITS: Limits = Limits {
-    expanded: 4 << 30,
-    members: 2_000_000,
-    path: 4096,
-};
 
 /// The databases of one run.
 #[derive(Debug)]
@@ -93,12 +87,15 @@ impl Databases {
         let mut lines = Vec::new();
         for (repository, mut names) in wanted {
             let path = self.directory.join(format!("{repository}.db"));
-            read(&path, &mut |name, text| {
+            let cannot_read = || format!("cannot read {}", path.display());
+            let database = BufReader::new(File::open(&path).with_context(cannot_read)?);
+            sync_database::read(database, &mut |name, text| {
                 if names.remove(name) {
                     lines.push(format!("{repository} {name} {}", Id::of(text.lines()).as_str()));
                 }
+                Ok(())
             })
-            .with_context(|| format!("cannot read {}", path.display()))?;
+            .with_context(cannot_read)?;
             if !names.is_empty() {
                 return Ok(None);
             }
@@ -126,26 +123,4 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     }
     paths.sort();
     Ok(paths)
-}
-
-/// Calls `visit` with `NAME-VERSION` and the text of each `desc`.
-fn read(path: &Path, visit: &mut dyn FnMut(&str, &str)) -> Result<(), ArchiveError> {
-    let mut file = BufReader::new(File::open(path)?);
-    let mut magic = [0; 4];
-    file.read_exact(&mut magic)?;
-    let content = BufReader::new(File::open(path)?);
-    let stream: Box<dyn Read> = match magic {
-        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(content)),
-        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::stream::read::Decoder::with_buffer(content)?),
-        [0xfd, b'7', b'z', b'X'] => Box::new(liblzma::read::XzDecoder::new_multi_decoder(content)),
-        _ => Box::new(content),
-    };
-    archive::walk(stream, &LIMITS, &mut |member, data| {
-        if let Some(name) = member.path.trim_start_matches("./").strip_suffix("/desc") {
-            let mut text = String::new();
-            data.read_to_string(&mut text)?;
-            visit(name, &text);
-        }
-        Ok(())
-    })
 }

@@ -45,5 +45,6 @@ pub mod soname;
 pub mod source;
 pub mod srcinfo;
 pub mod state;
+pub mod sync_database;
 pub mod version;
 pub mod work_dir;

@@ -5,19 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use common::alpm::vercmp;
-use common::archive::{self, ArchiveError, Kind, Limits};
+use common::archive::ArchiveError;
 use common::cli::Messages;
 use common::config::Config;
 use common::names::{PkgName, Repository};
 use common::process::{Cause, Command};
 use common::repository::{Class, Entry, Repositories};
+use common::sync_database;
 use common::version::FullVersion;
-use flate2::read::MultiGzDecoder;
 
 /// How long one database may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -25,11 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const MAX_SIZE: &str = "268435456";
 /// curl's codes for a file that is not there, over HTTP and elsewhere.
 const NOT_THERE: [i32; 2] = [22, 37];
-const LIMITS: Limits = Limits {
-    expanded: 4 << 30,
-    members: 1_000_000,
-    path: 4096,
-};
 
 /// The newest version of each package.
 type Versions = BTreeMap<PkgName, FullVersion>;
@@ -102,13 +98,9 @@ fn fetch(address: &str, repository: &Repository) -> anyhow::Result<Option<Vec<En
 
 fn read(path: &Path) -> anyhow::Result<Vec<Entry>> {
     let mut entries = Vec::new();
-    archive::walk(MultiGzDecoder::new(File::open(path)?), &LIMITS, &mut |member, data| {
-        if member.kind == Kind::File && member.path.ends_with("/desc") {
-            let mut text = String::new();
-            data.read_to_string(&mut text)?;
-            let refused = |error| ArchiveError::Refused(format!("{}: {error}", member.path));
-            entries.push(Entry::parse(&text).map_err(refused)?);
-        }
+    sync_database::read(BufReader::new(File::open(path)?), &mut |name, text| {
+        let refused = |error| ArchiveError::Refused(format!("{name}: {error}"));
+        entries.push(Entry::parse(text).map_err(refused)?);
         Ok(())
     })?;
     Ok(entries)

@@ -2,21 +2,14 @@
 //! asked for when a package is wanted before one did.
 
 use std::collections::HashMap;
-use std::io::{BufReader, Cursor, Read};
 use std::sync::{Mutex, PoisonError};
 
-use common::archive::{self, ArchiveError, Limits};
+use common::archive::ArchiveError;
 use common::names::{Arch, FileName, Repository};
 use common::repository::Entry;
+use common::sync_database;
 
 use super::request::Wanted;
-
-/// Larger than any database.
-const LIMITS: Limits = Limits {
-    expanded: 4 << 30,
-    members: 2_000_000,
-    path: 4096,
-};
 
 /// What a package file has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,34 +43,19 @@ impl Known {
     }
 }
 
-/// The packages of a database, compressed as it may be.
+/// The packages of a database.
 fn read(bytes: &[u8]) -> Result<OfRepository, ArchiveError> {
     let mut found = OfRepository::new();
-    archive::walk(expand(bytes)?, &LIMITS, &mut |member, data| {
-        if member.kind == archive::Kind::File && member.path.ends_with("/desc") {
-            let mut desc = String::new();
-            data.read_to_string(&mut desc).map_err(ArchiveError::Io)?;
-            // A package that cannot be understood is not expected.
-            if let Ok(entry) = Entry::parse(&desc) {
-                let expected = Expected {
-                    size: entry.compressed_size,
-                    sha256: entry.sha256,
-                };
-                found.insert(entry.file_name, expected);
-            }
+    sync_database::read(bytes, &mut |_, desc| {
+        // A package that cannot be understood is not expected.
+        if let Ok(entry) = Entry::parse(desc) {
+            let expected = Expected {
+                size: entry.compressed_size,
+                sha256: entry.sha256,
+            };
+            found.insert(entry.file_name, expected);
         }
         Ok(())
     })?;
     Ok(found)
-}
-
-/// By its first bytes.
-fn expand<'b>(bytes: &'b [u8]) -> Result<Box<dyn Read + 'b>, ArchiveError> {
-    let plain = BufReader::new(Cursor::new(bytes));
-    Ok(match bytes {
-        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(plain)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::stream::read::Decoder::new(plain).map_err(ArchiveError::Io)?),
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => Box::new(liblzma::read::XzDecoder::new(plain)),
-        _ => Box::new(plain),
-    })
 }

@@ -90,7 +90,7 @@ pub(super) fn name_of(path: &Path) -> String {
 }
 
 fn write_twin(database: &Path, twin: &Path) -> anyhow::Result<()> {
-    let mut archive = tar::Archive::new(BufReader::new(archive::expanded(File::open(database)?)?));
+    let mut archive = tar::Archive::new(archive::expanded(BufReader::new(File::open(database)?))?);
     let mut builder = tar::Builder::new(GzEncoder::new(File::create(twin)?, Compression::default()));
     for member in archive.entries()? {
         let mut member = member?;

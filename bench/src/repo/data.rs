@@ -6,14 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
-use common::archive::{self, Kind, Limits};
 use common::atomic;
 use common::package::PackageFile;
 use common::parallel;
+use common::sync_database;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -21,11 +21,6 @@ const SET: &str = "sync-dbs/arch-x86_64-2022-09-12";
 const REPOSITORIES: [&str; 4] = ["core", "extra", "multilib", "chaotic-aur"];
 /// Packages without the data.
 const MADE_UP: usize = 6_956;
-const LIMITS: Limits = Limits {
-    expanded: 1 << 30,
-    members: 1_000_000,
-    path: 4096,
-};
 
 /// One package as a database describes it.
 #[derive(Debug, Clone)]
@@ -204,17 +199,8 @@ impl Stock {
 
 fn read_database(path: &Path, packages: &mut BTreeMap<String, Package>) -> anyhow::Result<()> {
     let content = atomic::read(path)?.context("it is missing")?;
-    let reader: Box<dyn Read> = if content.starts_with(&[0x1f, 0x8b]) {
-        Box::new(flate2::read::MultiGzDecoder::new(&content[..]))
-    } else {
-        Box::new(zstd::stream::read::Decoder::new(&content[..])?)
-    };
-    archive::walk(reader, &LIMITS, &mut |member, data| {
-        if member.kind == Kind::File {
-            let mut text = String::new();
-            data.read_to_string(&mut text)?;
-            packages.extend(Package::parse(&text).map(|package| (package.name.clone(), package)));
-        }
+    sync_database::read(&content[..], &mut |_, text| {
+        packages.extend(Package::parse(text).map(|package| (package.name.clone(), package)));
         Ok(())
     })?;
     ensure!(!packages.is_empty(), "it has no packages");

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write as _};
+use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -58,13 +58,16 @@ pub(super) fn keep_in_memory(path: &Path) -> io::Result<Option<OwnedFd>> {
 
 /// Writes a database to `to`, and says which entries were left out.
 pub(super) fn write_text(file: &Path, to: &Path) -> Result<NoText, ArchiveError> {
-    let open = || File::open(file).map_err(trouble("open", file));
-    if is_copied(archive::expanded(open()?)?, to)? {
+    let open = || -> Result<_, ArchiveError> {
+        let file = File::open(file).map_err(trouble("open", file))?;
+        Ok(archive::expanded(BufReader::with_capacity(CHUNK / 2, file))?)
+    };
+    if is_copied(open()?, to)? {
         return Ok(NoText::new());
     }
     let written = File::create(to).map_err(trouble("write", to))?;
     let mut builder = tar::Builder::new(BufWriter::with_capacity(CHUNK, written));
-    let no_text = copy_text(archive::expanded(open()?)?, |path, text| {
+    let no_text = copy_text(open()?, |path, text| {
         let mut header = tar::Header::new_ustar();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
