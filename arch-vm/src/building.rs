@@ -98,7 +98,7 @@ impl Building<'_> {
             program: &call.program,
         };
         if self.args.build.clean && opener.machine.image.is_none() {
-            let old = crate::base::current(&call.place)?;
+            let old = crate::base::current(&call.place);
             call.installer().make(old.map(|base| base.name()).as_deref())?;
         }
         let mut session = opener.open()?;

@@ -51,7 +51,7 @@ impl Call<'_> {
                 }
             }
             Action::Update(_) => {
-                let old = crate::base::current(&self.place)?;
+                let old = crate::base::current(&self.place);
                 self.installer().make(old.map(|base| base.name()).as_deref())?;
             }
             Action::Build(args) => return building::build(self, args, stdout),

@@ -45,7 +45,7 @@ pub(crate) struct Installer<'a> {
 impl Installer<'_> {
     /// The base image that a build starts from. One that is too old is made anew, and used all the same when that fails.
     pub(crate) fn ensure_fresh(&self) -> Result<Base> {
-        let Some(found) = base::current(self.place)? else {
+        let Some(found) = base::current(self.place) else {
             return self.make(None);
         };
         if found.age(Now::read().unix) < self.settings.base_age {
@@ -65,7 +65,7 @@ impl Installer<'_> {
 
     /// The base image, made where there is none.
     pub(crate) fn ensure(&self) -> Result<Base> {
-        match base::current(self.place)? {
+        match base::current(self.place) {
             Some(found) => Ok(found),
             None => self.make(None),
         }
@@ -77,16 +77,16 @@ impl Installer<'_> {
             self.messages
                 .note("waiting for another arch-vm that makes the base image");
         })?;
-        match base::current(self.place)? {
+        match base::current(self.place) {
             Some(found) if old.is_none_or(|old| found.name() != old) => return Ok(found),
             _ => {}
         }
         self.messages.note(format_args!(
             "making the base image {}",
-            self.place.base_link().display()
+            self.place.bases().link().display()
         ));
         base::make(self.place, &right, |directory| self.fill(directory)).context("the base image cannot be made")?;
-        let made = base::current(self.place)?.context("the new base image has vanished")?;
+        let made = base::current(self.place).context("the new base image has vanished")?;
         base::sweep(self.place, &right)?;
         Ok(made)
     }

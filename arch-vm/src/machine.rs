@@ -12,11 +12,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use common::atomic::remove_tree;
 use common::build_command::Keep;
 use common::interrupt::Interrupt;
 use common::lock::{Lock, Mode, Patience};
 use common::names::Arch;
+use common::names::last_part;
 use common::process::{Child, Command, Output};
+use common::used_directory::LOCK;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::statvfs::statvfs;
@@ -25,12 +28,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::hardware::{AGENT, Boot, CONSOLE_LOG, FETCH_CARD, Plan};
-use crate::place::{Place, give, remove_tree};
+use crate::place::{Place, give};
 use crate::qmp::{self, Event, Qmp};
 use crate::relay::RelayConfig;
 
-/// The lock's name in a machine's directory.
-pub(crate) const LOCK: &str = "lock";
 /// What is written down of it.
 const RECORD: &str = "machine.json";
 /// The link to an overlay that lies elsewhere.
@@ -121,7 +122,7 @@ impl Slot {
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))?;
         let lock = Lock::acquire(&directory.join(LOCK), Mode::Exclusive, Patience::Never)?;
         give(&directory, place.account())?;
-        let id = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let id = last_part(&directory);
         let lock = Some(lock);
         Ok(Self { directory, id, lock })
     }
@@ -413,7 +414,7 @@ fn processes_in(directory: &Path) -> Vec<Pid> {
     };
     let is_ours = |process: &Path| {
         let program = fs::read_link(process.join("exe")).unwrap_or_default();
-        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = last_part(&program);
         name.starts_with("qemu-system-") && fs::read_link(process.join("cwd")).is_ok_and(|place| place == directory)
     };
     let processes = entries.flatten().map(|entry| entry.path()).filter(|path| is_ours(path));
@@ -430,7 +431,7 @@ pub(crate) fn remove_machine(directory: &Path) -> Result<()> {
             common::atomic::remove(&overlay)?;
         }
     }
-    remove_tree(directory)
+    Ok(remove_tree(directory)?)
 }
 
 /// What a machine of a base boots, unless it is an image of somebody's.

@@ -9,20 +9,17 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use common::clock::format_utc;
 use common::interrupt::Interrupt;
-use common::lock::{Lock, LockError, Mode, Patience};
+use common::used_directory;
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::base;
 use crate::guest::Entry;
 use crate::hardware::{CONSOLE, CONSOLE_LOG};
-use crate::machine::{LOCK, MachineRecord, end_qemu, remove_machine};
+use crate::machine::{MachineRecord, end_qemu, remove_machine};
 use crate::place::Place;
 use crate::qmp::{SOCKET, connect_in};
 use crate::snapshot;
-
-/// Beginning of the name of a machine that is being removed.
-const GONE: &str = ".gone-";
 
 /// How often somebody at a console is looked at for a wish to leave.
 const CONSOLE_TICK: Duration = Duration::from_millis(200);
@@ -72,7 +69,7 @@ enum Line {
 pub(crate) fn list(place: &Place, as_json: bool, out: &mut dyn Write) -> Result<()> {
     let mut lines = Vec::new();
     for arch in place.architectures()? {
-        if let Some(base) = base::current(&place.of(&arch))? {
+        if let Some(base) = base::current(&place.of(&arch)) {
             lines.push(Line::Base {
                 arch: arch.to_string(),
                 name: base.name(),
@@ -137,10 +134,12 @@ fn words(line: &Line) -> String {
 }
 
 fn state(directory: &Path, record: &MachineRecord) -> State {
-    match Lock::acquire(&directory.join(LOCK), Mode::Exclusive, Patience::Never) {
-        Err(LockError::Busy { .. }) => State::Building,
-        _ if record.kept && connect_in(directory, SOCKET).is_ok() => State::Kept,
-        _ => State::Left,
+    if used_directory::is_used(directory) {
+        State::Building
+    } else if record.kept && connect_in(directory, SOCKET).is_ok() {
+        State::Kept
+    } else {
+        State::Left
     }
 }
 
@@ -217,7 +216,7 @@ pub(crate) fn console(
 pub(crate) fn stop(place: &Place, id: &str) -> Result<()> {
     let (directory, _) = find(place, id)?;
     end_qemu(&directory)?;
-    remove_if_nobodys(place, &directory).map(drop)
+    remove_if_nobodys(place, &directory)
 }
 
 /// How much is removed.
@@ -243,33 +242,25 @@ pub(crate) fn clean(place: &Place, extent: Extent, interrupt: &Interrupt) -> Res
         // A base image in the making is swept by the one who makes it.
         let right = base::lock(&place, interrupt, || {})?;
         if extent == Extent::Everything {
-            base::forget(&place, &right)?;
+            place.bases().forget(&right)?;
         }
         base::sweep(&place, &right)?;
-        if let Some(base) = base::current(&place)? {
+        if let Some(base) = base::current(&place) {
             snapshot::sweep(&base.snapshots())?;
         }
     }
     Ok(())
 }
 
-/// Removes a machine unless somebody looks after it. Says whether it did.
-fn remove_if_nobodys(place: &Place, directory: &Path) -> Result<bool> {
+/// Removes a machine unless somebody looks after it.
+fn remove_if_nobodys(place: &Place, directory: &Path) -> Result<()> {
     let away = {
         let _looking = place.lock_machines()?;
-        if let Err(LockError::Busy { .. }) = Lock::acquire(&directory.join(LOCK), Mode::Exclusive, Patience::Never) {
-            return Ok(false);
+        if used_directory::is_used(directory) {
+            return Ok(());
         }
-        let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with(GONE) {
-            directory.to_owned()
-        } else {
-            let away = directory.with_file_name(format!("{GONE}{name}"));
-            fs::rename(directory, &away).with_context(|| format!("cannot rename {}", directory.display()))?;
-            away
-        }
+        used_directory::set_aside(directory)?
     };
     end_qemu(&away)?;
-    remove_machine(&away)?;
-    Ok(true)
+    remove_machine(&away)
 }

@@ -2,10 +2,9 @@
 //!
 //! ```text
 //! ARCH/base -> .bases/N      the base image that new machines start from
-//! ARCH/.bases/N/             one generation: disk.qcow2, kernel, initramfs, host-key, packages, record.json (written
-//!                            last), lock (shared while a machine uses it)
+//! ARCH/.bases/N/             one generation, see `common::generations`: disk.qcow2, kernel, initramfs, host-key,
+//!                            packages, record.json, lock
 //! ARCH/.bases/N/snapshots/   machines of it that had booted, by hardware: disk.qcow2, state, ready (written last)
-//! ARCH/.bases/.new-*         a generation in the making
 //! ARCH/.lock                 held while a base image is made
 //! machines/ID/               a machine and all that belongs to it; lock is held as long as somebody looks after it
 //! .machines.lock             held for the moment in which a machine is made or found to be nobody's
@@ -18,12 +17,12 @@
 //! them.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use common::account::Account;
+use common::generations::Generations;
 use common::lock::{Lock, Mode, Patience};
 use common::names::Arch;
 use common::process::Command;
@@ -37,7 +36,8 @@ const PATIENCE: Patience = Patience::Bounded(std::time::Duration::from_secs(60))
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     vm_dir: PathBuf,
-    arch: Arch,
+    /// What is there for one architecture.
+    of_arch: PathBuf,
     account: Option<Account>,
 }
 
@@ -46,10 +46,10 @@ impl Place {
     pub(crate) fn open(settings: &Settings) -> Result<Self> {
         let place = Self {
             vm_dir: settings.vm_dir.clone(),
-            arch: settings.arch.clone(),
+            of_arch: settings.vm_dir.join(settings.arch.as_str()),
             account: settings.account.clone(),
         };
-        for path in [&place.vm_dir, &place.bases(), &place.machines()] {
+        for path in [&place.vm_dir, &place.bases().directory(), &place.machines()] {
             if !path.is_dir() {
                 let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
                 made.with_context(|| format!("cannot make the directory {}", path.display()))?;
@@ -64,16 +64,14 @@ impl Place {
         self.account.as_ref()
     }
 
-    pub(crate) fn base_link(&self) -> PathBuf {
-        self.vm_dir.join(self.arch.as_str()).join("base")
-    }
-
-    pub(crate) fn bases(&self) -> PathBuf {
-        self.vm_dir.join(self.arch.as_str()).join(".bases")
-    }
-
-    pub(crate) fn base_lock(&self) -> PathBuf {
-        self.vm_dir.join(self.arch.as_str()).join(".lock")
+    /// The generations of the base image.
+    pub(crate) fn bases(&self) -> Generations<'_> {
+        Generations {
+            home: &self.of_arch,
+            name: "base",
+            part: None,
+            marker: "record.json",
+        }
     }
 
     pub(crate) fn machines(&self) -> PathBuf {
@@ -105,7 +103,7 @@ impl Place {
     /// The same place, for another architecture.
     pub(crate) fn of(&self, arch: &Arch) -> Self {
         Self {
-            arch: arch.clone(),
+            of_arch: self.vm_dir.join(arch.as_str()),
             ..self.clone()
         }
     }
@@ -156,14 +154,4 @@ pub(crate) fn seal(path: &Path, account: Option<&Account>) -> Result<()> {
         lchown(path, Some(0), Some(0)).with_context(sealing)?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(0o444)).with_context(sealing)
-}
-
-/// Removes a directory with all that is in it. That it is gone already is no error.
-pub(crate) fn remove_tree(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }

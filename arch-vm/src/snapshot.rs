@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use common::atomic::remove_tree;
+use common::build_command::Outcome;
 use common::interrupt::Interrupt;
 use common::lock::{Lock, LockError, Mode, Patience};
+use common::names::last_part;
 
-use crate::place::{Place, remove_tree, seal};
-
-/// How often somebody who waits for a snapshot looks whether he is asked to end.
-const STEP: Patience = Patience::Bounded(std::time::Duration::from_millis(200));
+use crate::place::{Place, seal};
 
 /// A complete snapshot.
 #[derive(Debug, Clone)]
@@ -40,7 +40,8 @@ pub(crate) fn ensure(
         return Ok(found);
     }
     common::atomic::create_directory(below)?;
-    let _right = lock(&below.join(format!(".{name}.lock")), interrupt)?;
+    let lock = Lock::wait(&below.join(format!(".{name}.lock")), interrupt, || {})?;
+    let _right = lock.context(Outcome::Interrupted)?;
     if let Some(found) = read(&directory) {
         return Ok(found);
     }
@@ -64,7 +65,7 @@ pub(crate) fn sweep(below: &Path) -> Result<()> {
     };
     for entry in entries {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = last_part(&path);
         if name.starts_with('.') || read(&path).is_some() {
             continue;
         }
@@ -83,14 +84,4 @@ fn read(directory: &Path) -> Option<Snapshot> {
         disk: directory.join("disk.qcow2"),
         state: directory.join("state"),
     })
-}
-
-fn lock(path: &Path, interrupt: &Interrupt) -> Result<Lock> {
-    loop {
-        match Lock::acquire(path, Mode::Exclusive, STEP) {
-            Ok(lock) => return Ok(lock),
-            Err(LockError::Busy { .. }) if !interrupt.is_raised() => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
 }

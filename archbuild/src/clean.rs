@@ -3,13 +3,15 @@
 use std::fs;
 
 use anyhow::{Context, Result, bail};
+use common::atomic::remove_tree;
 use common::cli::Messages;
 use common::interrupt::Interrupt;
 use common::names::PkgName;
+use common::names::last_part;
 
-use crate::copy::{self, Which, file_name};
+use crate::copy::{self, Which};
 use crate::layers::{self, Surplus};
-use crate::layout::{Layout, remove_tree};
+use crate::layout::Layout;
 use crate::request::{CleanTask, Extent};
 use crate::roots;
 
@@ -31,7 +33,7 @@ pub(crate) fn clean(layout: &Layout, task: &CleanTask, interrupt: &Interrupt, me
         messages.note("waiting for another archbuild that makes the root");
     })?;
     if task.extent == Extent::Everything {
-        common::atomic::remove(&layout.root_link())?;
+        layout.roots().forget(&right)?;
         remove_tree(&layout.cache())?;
         remove_tree(&layout.sources())?;
         remove_tree(&layout.databases())?;
@@ -51,7 +53,7 @@ pub(crate) fn clean(layout: &Layout, task: &CleanTask, interrupt: &Interrupt, me
 
 /// Names that somebody mistyped.
 fn unknown_copies(layout: &Layout, names: &[String]) -> Result<Vec<String>> {
-    let known: Vec<String> = copy::kept(layout)?.iter().map(|(path, _)| file_name(path)).collect();
+    let known: Vec<String> = copy::kept(layout)?.iter().map(|(path, _)| last_part(path)).collect();
     Ok(names.iter().filter(|name| !known.contains(name)).cloned().collect())
 }
 
@@ -62,7 +64,7 @@ fn purge(layout: &Layout, packages: &[PkgName]) -> Result<()> {
     }
     for entry in fs::read_dir(layout.cache()).context("cannot read the package cache")? {
         let path = entry?.path();
-        let name = file_name(&path);
+        let name = last_part(&path);
         // Files of others may have versions that ours must not have.
         let pkgname = name.rsplitn(4, '-').nth(3);
         if packages.iter().any(|package| pkgname == Some(package.as_str())) {

@@ -9,18 +9,19 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use common::lock::{Lock, LockError, Mode, Patience};
+use common::atomic::remove_tree;
+use common::lock::{Lock, Mode, Patience};
+use common::names::last_part;
+use common::used_directory::{self, LOCK};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::kept::Kept;
 use crate::layers::Layer;
-use crate::layout::{Layout, remove_tree};
+use crate::layout::Layout;
 use crate::roots::Generation;
 
 /// Beginning of the name of a copy.
 const COPY: &str = "copy-";
-/// Beginning of the name of a copy that is being removed.
-const GONE: &str = ".gone-";
 /// How long somebody else may take for making a directory or looking through a few.
 const PATIENCE: Patience = Patience::Bounded(Duration::from_secs(60));
 
@@ -63,7 +64,7 @@ impl WorkingCopy {
             .tempdir_in(layout.copies())
             .context("cannot make a working copy")?
             .keep();
-        let lock = Lock::acquire(&directory.join("lock"), Mode::Exclusive, Patience::Never)?;
+        let lock = Lock::acquire(&directory.join(LOCK), Mode::Exclusive, Patience::Never)?;
         Ok(Self {
             since,
             directory,
@@ -88,7 +89,7 @@ impl WorkingCopy {
                 None => bail!("no working copy was kept: `archbuild build --keep failure` keeps one"),
             }
         };
-        let lock = Lock::acquire(&directory.join("lock"), Mode::Exclusive, Patience::Never)
+        let lock = Lock::acquire(&directory.join(LOCK), Mode::Exclusive, Patience::Never)
             .context("the working copy is in use")?;
         let kept = Kept::read(&directory).context("the working copy was removed just now")?;
         let generation = Generation::borrow(layout, &kept.generation)?;
@@ -126,7 +127,7 @@ impl WorkingCopy {
 
     /// Its name.
     pub(crate) fn name(&self) -> String {
-        file_name(&self.directory)
+        last_part(&self.directory)
     }
 
     /// The copy's file tree.
@@ -230,25 +231,13 @@ pub(crate) fn sweep(layout: &Layout, which: Which<'_>) -> Result<()> {
         let _looking = Lock::acquire(&layout.copies_lock(), Mode::Exclusive, PATIENCE)?;
         for entry in fs::read_dir(layout.copies())? {
             let path = entry?.path();
-            let name = file_name(&path);
-            if name.starts_with(GONE) {
-                gone.push(path);
-                continue;
-            }
-            match Lock::acquire(&path.join("lock"), Mode::Exclusive, Patience::Never) {
-                Err(LockError::Busy { .. }) => {}
-                // A copy is kept before it is let go of, so this is looked at under its lock. Nobody can use a copy that
-                // cannot be locked.
-                Ok(_) | Err(LockError::Io { .. }) if which.has(&path) => {
-                    let away = path.with_file_name(format!("{GONE}{name}"));
-                    fs::rename(&path, &away).with_context(|| format!("cannot rename {}", path.display()))?;
-                    gone.push(away);
-                }
-                Ok(_) | Err(LockError::Io { .. }) => {}
+            // A copy is kept before it is let go of, so its lock is looked at first.
+            if used_directory::is_set_aside(&path) || !used_directory::is_used(&path) && which.has(&path) {
+                gone.push(used_directory::set_aside(&path)?);
             }
         }
     }
-    gone.iter().try_for_each(|path| remove_tree(path))
+    Ok(gone.iter().try_for_each(|path| remove_tree(path))?)
 }
 
 /// The copies that were kept.
@@ -264,15 +253,10 @@ pub(crate) fn all(layout: &Layout) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(layout.copies())? {
         let path = entry?.path();
-        if file_name(&path).starts_with(COPY) {
+        if last_part(&path).starts_with(COPY) {
             paths.push(path);
         }
     }
     paths.sort();
     Ok(paths)
-}
-
-/// The last part of a path, as text.
-pub(crate) fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -10,15 +10,15 @@ use std::fs::{self, File};
 use std::io::{BufReader, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use common::build_command::Outcome;
 use common::interrupt::Interrupt;
-use common::lock::{Lock, LockError, Mode, Patience};
+use common::lock::Lock;
+use common::names::last_part;
 use common::sync_database;
 
-use crate::copy::{WorkingCopy, file_name};
+use crate::copy::WorkingCopy;
 use crate::layers::Id;
 use crate::layout::Layout;
 use crate::pacman::Pacman;
@@ -27,8 +27,6 @@ use crate::pacman::Pacman;
 pub(crate) const SYNC: &str = "var/lib/pacman/sync";
 /// What pacman makes as long as it runs, and leaves when it is killed.
 const PACMAN_LOCK: &str = "var/lib/pacman/db.lck";
-/// How often somebody who waits looks whether he is asked to end.
-const STEP: Patience = Patience::Bounded(Duration::from_millis(200));
 
 /// The databases of one run.
 #[derive(Debug)]
@@ -41,14 +39,7 @@ impl Databases {
     pub(crate) fn refresh(layout: &Layout, pacman: &Pacman, copy: &WorkingCopy, interrupt: &Interrupt) -> Result<Self> {
         let root = layout.databases().join(Id::of([pacman.configuration()]).as_str());
         fs::create_dir_all(root.join(SYNC)).with_context(|| format!("cannot make {}", root.display()))?;
-        let _lock = loop {
-            match Lock::acquire(&root.join("lock"), Mode::Exclusive, STEP) {
-                Ok(lock) => break lock,
-                Err(LockError::Busy { .. }) if interrupt.is_raised() => bail!(Outcome::Interrupted),
-                Err(LockError::Busy { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        };
+        let _lock = Lock::wait(&root.join("lock"), interrupt, || {})?.context(Outcome::Interrupted)?;
         // We have the right to be here alone, so this is that of a pacman that was killed.
         common::atomic::remove(&root.join(PACMAN_LOCK))?;
         pacman.refresh(&root)?;
@@ -57,7 +48,7 @@ impl Databases {
             common::atomic::remove(&path)?;
         }
         for path in files(&root.join(SYNC))? {
-            take(&path, &directory.join(file_name(&path))).context("cannot take the databases")?;
+            take(&path, &directory.join(last_part(&path))).context("cannot take the databases")?;
         }
         Ok(Self { directory })
     }
@@ -70,7 +61,7 @@ impl Databases {
             // The number of a file may be given again; its time of birth is another then. The time of change is of no
             // use: every run links to it.
             let born = found.created().ok();
-            let (name, number, size) = (file_name(&path), found.ino(), found.len());
+            let (name, number, size) = (last_part(&path), found.ino(), found.len());
             lines.push(format!("{name} {number} {size} {:?} {born:?}", found.modified()?));
         }
         Ok(lines)
@@ -117,7 +108,7 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
         let entry = entry?;
-        if entry.file_type()?.is_file() && !file_name(&entry.path()).ends_with(".part") {
+        if entry.file_type()?.is_file() && !last_part(&entry.path()).ends_with(".part") {
             paths.push(entry.path());
         }
     }

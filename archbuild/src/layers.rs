@@ -16,20 +16,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
+use common::atomic::remove_tree;
 use common::clock::Now;
-use common::lock::{Lock, LockError, Mode, Patience};
+use common::lock::{Lock, Mode, Patience};
+use common::names::last_part;
+use common::used_directory::{self, LOCK};
 use sha2::{Digest, Sha256};
 
 use crate::copy;
-use crate::layout::{Layout, remove_tree};
+use crate::layout::Layout;
 use crate::roots;
 
 /// First word of `format`.
 const FORMAT: &str = "portsmith layer 1";
 /// Beginning of the name of a layer in the making.
 const NEW: &str = ".new-";
-/// Beginning of the name of a layer that is being removed.
-const GONE: &str = ".gone-";
 /// Directory of the keys.
 const WANTED: &str = ".wanted";
 /// What a key leads to when there is nothing to install.
@@ -87,7 +88,7 @@ impl Layer {
         if !directory.join("format").is_file() {
             return Ok(None);
         }
-        match Lock::acquire(&directory.join("lock"), Mode::Shared, PATIENCE) {
+        match Lock::acquire(&directory.join(LOCK), Mode::Shared, PATIENCE) {
             // It may have been removed before it was locked.
             Ok(lock) if directory.join("format").is_file() => Ok(Some(Self { directory, _lock: lock })),
             Ok(_) => Ok(None),
@@ -103,7 +104,7 @@ impl Layer {
 
     /// Its name.
     pub(crate) fn name(&self) -> String {
-        copy::file_name(&self.directory)
+        last_part(&self.directory)
     }
 }
 
@@ -134,7 +135,7 @@ pub(crate) fn add(layout: &Layout, id: &Id, generation: &str, changes: &Path) ->
         Err(error) if error.kind() == ErrorKind::CrossesDevices => return Ok(None),
         moved => moved.context(making())?,
     }
-    common::atomic::write_unsynced(&new.join("lock"), b"")?;
+    common::atomic::write_unsynced(&new.join(LOCK), b"")?;
     let format = format!("{}{generation}\n", marker());
     common::atomic::write_unsynced(&new.join("format"), format.as_bytes())?;
     fs::rename(&new, &place).context(making())?;
@@ -182,8 +183,8 @@ pub(crate) fn sweep(layout: &Layout, surplus: Surplus) -> Result<()> {
     let mut layers = Vec::new();
     for entry in fs::read_dir(layout.layers())? {
         let path = entry?.path();
-        let name = copy::file_name(&path);
-        if name.starts_with(GONE) || name.starts_with(NEW) {
+        let name = last_part(&path);
+        if used_directory::is_set_aside(&path) || name.starts_with(NEW) {
             remove_tree(&path)?;
         } else if name != WANTED {
             let last_use = fs::metadata(path.join("format")).and_then(|found| found.modified());
@@ -207,16 +208,10 @@ fn used_by_kept_copies(layout: &Layout) -> Result<Vec<String>> {
 }
 
 fn remove_unused(path: &Path, used: &[String]) -> Result<()> {
-    let name = copy::file_name(path);
-    if used.contains(&name) {
+    if used.contains(&last_part(path)) || used_directory::is_used(path) {
         return Ok(());
     }
-    if let Err(LockError::Busy { .. }) = Lock::acquire(&path.join("lock"), Mode::Exclusive, Patience::Never) {
-        return Ok(());
-    }
-    let away = path.with_file_name(format!("{GONE}{name}"));
-    fs::rename(path, &away).with_context(|| format!("cannot rename {}", path.display()))?;
-    remove_tree(&away)
+    Ok(used_directory::remove(path)?)
 }
 
 /// Removes notes that lead nowhere.

@@ -2,8 +2,7 @@
 //!
 //! ```text
 //! root -> .roots/N/root   the root that new working copies start from
-//! .roots/N/               one generation: root/, format (written last), lock (shared while a copy uses it)
-//! .roots/.new-*           a generation in the making
+//! .roots/N/               one generation, see `common::generations`: root/, format, lock
 //! copies/copy-*/          a working copy and all that belongs to one run; lock is held as long as it is in use. copies/ may
 //!                         be a tmpfs: what is installed there becomes no layer
 //! layers/                 dependencies that were installed before, see `crate::layers`
@@ -23,6 +22,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use common::generations::Generations;
 
 /// The directory of one architecture.
 #[derive(Debug, Clone)]
@@ -41,22 +41,25 @@ impl Layout {
         }
         fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).with_context(making)?;
         let layout = Self(directory.to_owned());
-        for part in [layout.roots(), layout.copies(), layout.layers(), layout.cache()] {
+        for part in [
+            layout.roots().directory(),
+            layout.copies(),
+            layout.layers(),
+            layout.cache(),
+        ] {
             fs::create_dir_all(&part).with_context(making)?;
         }
         Ok(layout)
     }
 
-    pub(crate) fn directory(&self) -> &Path {
-        &self.0
-    }
-
-    pub(crate) fn root_link(&self) -> PathBuf {
-        self.0.join("root")
-    }
-
-    pub(crate) fn roots(&self) -> PathBuf {
-        self.0.join(".roots")
+    /// The generations of the root.
+    pub(crate) fn roots(&self) -> Generations<'_> {
+        Generations {
+            home: &self.0,
+            name: "root",
+            part: Some("root"),
+            marker: "format",
+        }
     }
 
     pub(crate) fn copies(&self) -> PathBuf {
@@ -79,25 +82,11 @@ impl Layout {
         self.0.join("sources")
     }
 
-    pub(crate) fn root_lock(&self) -> PathBuf {
-        self.0.join(".lock")
-    }
-
     pub(crate) fn layers_lock(&self) -> PathBuf {
         self.0.join(".layers.lock")
     }
 
     pub(crate) fn copies_lock(&self) -> PathBuf {
         self.0.join(".copies.lock")
-    }
-}
-
-/// Removes a directory with all that is in it, as root of the namespace. That it is gone already is no error.
-pub(crate) fn remove_tree(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
     }
 }

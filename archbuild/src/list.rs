@@ -9,10 +9,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use common::clock::format_utc;
-use common::lock::{Lock, LockError, Mode, Patience};
+use common::names::last_part;
+use common::used_directory::is_used;
 use serde::Serialize;
 
-use crate::copy::{self, file_name};
+use crate::copy;
 use crate::kept::Kept;
 use crate::layout::Layout;
 use crate::request::Form;
@@ -65,22 +66,19 @@ pub(crate) fn list(layout: &Layout, form: Form, to: &mut dyn Write) -> Result<()
 fn items(layout: &Layout) -> Result<Vec<Item>> {
     let mut items = Vec::new();
     let current = roots::current_name(layout);
-    for name in roots::names(layout)? {
-        let is_current = current.as_deref() == Some(name.as_str());
+    for number in layout.roots().numbers()? {
+        let name = number.to_string();
+        let is_current = current.as_ref() == Some(&name);
         items.push(Item::Root { name, is_current });
     }
     for path in copy::all(layout)? {
         let kept = Kept::read(&path);
-        let is_busy = matches!(
-            Lock::acquire(&path.join("lock"), Mode::Exclusive, Patience::Never),
-            Err(LockError::Busy { .. })
-        );
-        let state = match (is_busy, &kept) {
+        let state = match (is_used(&path), &kept) {
             (true, _) => State::InUse,
             (false, Some(_)) => State::Kept,
             (false, None) => State::Left,
         };
-        let name = file_name(&path);
+        let name = last_part(&path);
         items.push(Item::Copy { name, state, kept });
     }
     items.push(Item::Layers {

@@ -9,6 +9,7 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use common::atomic::remove_tree;
 use common::build_command::{Outcome, Phase};
 use common::names::FileName;
 use common::process::{Input, Output};
@@ -16,7 +17,6 @@ use common::process::{Input, Output};
 use crate::build::Build;
 use crate::copy::Below;
 use crate::databases::Databases;
-use crate::layout::remove_tree;
 use crate::payload::open_regular;
 use crate::products;
 use crate::request::User;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use common::cli::Messages;
+use common::generations::Making;
 use common::interrupt::Interrupt;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
@@ -19,7 +20,7 @@ use crate::layers;
 use crate::layout::Layout;
 use crate::pacman::{Pacman, Purpose};
 use crate::request::{Parts, Request, User};
-use crate::roots::{self, Generation, Kind, MakingLock};
+use crate::roots::{self, Generation, Kind};
 use crate::sandbox::{BUILD_ID, BUILD_USER, Network, Sandbox, Sources};
 
 /// ENOEXEC, as bubblewrap says it.
@@ -88,7 +89,7 @@ impl<'a> Session<'a> {
 
     /// The root, made where it is missing or broken.
     pub(crate) fn ensure_root(&self) -> Result<Generation> {
-        if let Some(found) = roots::current(self.layout, self.kind())? {
+        if let Some(found) = roots::current(self.layout, self.kind()) {
             return Ok(found);
         }
         self.make_root(None)
@@ -104,12 +105,12 @@ impl<'a> Session<'a> {
         let right = roots::lock(self.layout, &self.interrupt, || {
             self.messages.note("waiting for another archbuild that makes the root");
         })?;
-        match roots::current(self.layout, self.kind())? {
+        match roots::current(self.layout, self.kind()) {
             Some(found) if old.is_none_or(|old| found.name() != old) => return Ok(found),
             _ => {}
         }
         self.messages
-            .note(format_args!("making the root {}", self.layout.root_link().display()));
+            .note(format_args!("making the root {}", self.layout.roots().link().display()));
         roots::make(self.layout, &right, self.kind(), |root| {
             self.runner.copy_into(root)?;
             self.root_pacman.refresh(root)?;
@@ -128,8 +129,8 @@ impl<'a> Session<'a> {
         self.after_making(&right).map(drop)
     }
 
-    fn after_making(&self, right: &MakingLock) -> Result<Generation> {
-        let made = roots::current(self.layout, self.kind())?.context("the new root has vanished")?;
+    fn after_making(&self, right: &Making) -> Result<Generation> {
+        let made = roots::current(self.layout, self.kind()).context("the new root has vanished")?;
         roots::sweep(self.layout, right)?;
         // Those of the old root are of no use to new copies.
         layers::sweep(self.layout, layers::Surplus::Old)?;

@@ -7,10 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use common::atomic::remove_tree;
 use common::lock::{Lock, LockError, Mode, Patience};
 use common::names::PkgBase;
 
-use crate::layout::remove_tree;
 use crate::sandbox::give_to_builder;
 
 /// The sources of one package base, in our hands.

@@ -12,6 +12,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::interrupt::Interrupt;
+
+/// How often somebody who waits without end looks whether he is asked to.
+const STEP: Patience = Patience::Bounded(Duration::from_millis(200));
+
 /// How a lock is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -130,6 +135,26 @@ impl Lock {
         Ok(lock)
     }
 
+    /// Takes the lock at `path` for this process alone, however long that takes: `on_wait` is called once when somebody else
+    /// has it. `None`: the caller is asked to end.
+    ///
+    /// # Errors
+    /// [`LockError::Io`].
+    pub fn wait(path: &Path, interrupt: &Interrupt, on_wait: impl FnOnce()) -> Result<Option<Self>, LockError> {
+        let mut on_wait = Some(on_wait);
+        loop {
+            match Self::acquire(path, Mode::Exclusive, STEP) {
+                Err(LockError::Busy { .. }) if interrupt.is_raised() => return Ok(None),
+                Err(LockError::Busy { .. }) => {
+                    if let Some(tell) = on_wait.take() {
+                        tell();
+                    }
+                }
+                locked => return locked.map(Some),
+            }
+        }
+    }
+
     /// Writes who holds the lock. For messages only: that it fails (full disk) is no reason not to work.
     fn sign(&self) {
         let mut file = &self.file;
@@ -148,6 +173,13 @@ impl Lock {
             .and_then(|()| file.write_all(text.as_bytes()));
         drop(written);
     }
+}
+
+/// Whether somebody else holds the lock at `path` now, in either mode.
+#[must_use]
+pub fn is_held(path: &Path) -> bool {
+    let lock = Lock::acquire(path, Mode::Exclusive, Patience::Never);
+    matches!(lock, Err(LockError::Busy { .. }))
 }
 
 fn holder(file: &mut File) -> String {

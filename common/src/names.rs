@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -35,6 +36,12 @@ impl NameError {
         let value = value.chars().take(80).collect();
         Self { kind, value, rule }
     }
+}
+
+/// The last part of a path as text, unchecked: for messages, and for names that were given here.
+#[must_use]
+pub fn last_part(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The bytes that a package name may have.
