@@ -233,7 +233,7 @@ fn task(call: &Call<'_>, args: &VmBuildArgs) -> Result<BuildTask> {
     let conf = settings.pacman_conf_with(&args.build.repositories, &args.more_repositories)?;
     Ok(BuildTask {
         pacman_conf: conf.for_guest(settings.arch.as_str(), &format!("http://{MIRROR}")),
-        makepkg_conf: settings.makepkg_conf()?,
+        makepkg_conf: settings.config().file_text("makepkg_conf")?,
         payload: Payload {
             start: Some(call.directory.clone()),
             keyring: settings.keyring.clone(),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use common::build_command::BuildArgs;
+use common::build_command::{BuildArgs, TargetArgs};
 use common::cli::CommonArgs;
 use common::names::{Arch, Repository};
 use serde::{Deserialize, Serialize};
@@ -38,12 +38,9 @@ pub(crate) struct PlaceArgs {
     /// Keep base images and machines below this directory (key vm_dir)
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) vm_dir: Option<PathBuf>,
-    /// Make base images from the repositories in this file (key pacman_conf)
-    #[arg(long, value_name = "FILE", global = true)]
-    pub(crate) pacman_conf: Option<PathBuf>,
-    /// Build with this makepkg.conf instead of the guest's own (key makepkg_conf)
-    #[arg(long, value_name = "FILE", global = true)]
-    pub(crate) makepkg_conf: Option<PathBuf>,
+    /// What base images are made from.
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 }
 
 /// The sub-commands.

@@ -6,14 +6,19 @@ use std::time::Duration;
 use anyhow::Result;
 use archbuild::pacman_conf::PacmanConf;
 use common::account::{self, Account};
-use common::config::{Config, ConfigError, Environment};
+use common::build_command::{Variables, Workplace, passed, variables_of_builds, variables_to_network};
+use common::config::{Config, Environment};
 use common::names::{Arch, PkgName, Repository};
 
 use crate::cli::{MachineArgs, PlaceArgs, Start};
 use crate::partition::DiskLayout;
 
-/// Where root keeps images and machines.
-const SYSTEM_DIRECTORY: &str = "/var/lib/portsmith/vm";
+/// Where images and machines are.
+const WORKPLACE: Workplace = Workplace {
+    key: "vm_dir",
+    of_system: "/var/lib/portsmith/vm",
+    of_person: "vm",
+};
 /// The keyring that pacman of the host uses.
 const PACMAN_KEYRING: &str = "/etc/pacman.d/gnupg";
 /// What a guest needs besides base and base-devel, in Arch's words.
@@ -26,10 +31,6 @@ const BASE_SECONDS: u64 = 86_400;
 const MEMORY_MIB: u64 = 1024;
 const OVERLAY_MIB: u64 = 8192;
 const BOOT_SECONDS: u64 = 300;
-/// Variables of the caller that lead to the network. curl wants them in small letters.
-const PROXY_VARIABLES: &[&str] = &["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"];
-/// Variables of the caller that a build sees: who packs, and the time that goes into files.
-const PASSED_VARIABLES: &[&str] = &["PACKAGER", "SOURCE_DATE_EPOCH"];
 
 /// Where things are and what they are made from.
 #[derive(Debug)]
@@ -43,9 +44,9 @@ pub(crate) struct Settings {
     /// The gpg home directory with the keys of packagers.
     pub(crate) keyring: Option<PathBuf>,
     /// Variables that a build sees.
-    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) variables: Variables,
     /// Variables of the caller that archbuild reads, too.
-    pub(crate) for_archbuild: Vec<(String, String)>,
+    pub(crate) for_archbuild: Variables,
     /// The proxy that leads the host to the network, as `host:port`.
     pub(crate) upstream_proxy: Option<String>,
     /// Packages of a guest besides base and base-devel.
@@ -94,27 +95,9 @@ impl Settings {
         if let Some(arch) = arch {
             config.set("arch", arch.as_str());
         }
-        for (key, option) in [
-            ("vm_dir", &args.vm_dir),
-            ("pacman_conf", &args.pacman_conf),
-            ("makepkg_conf", &args.makepkg_conf),
-        ] {
-            if let Some(path) = option {
-                config.set(key, cwd.join(path).display().to_string());
-            }
-        }
-        let account = account::to_drop_to(config.text("build_account").unwrap_or(account::DEFAULT_ACCOUNT))?;
-        let vm_dir = match config.path("vm_dir")? {
-            Some(path) => path,
-            None if account.is_some() => SYSTEM_DIRECTORY.into(),
-            None => personal_directory(environment).ok_or_else(|| config.refuse("vm_dir", "HOME is not set"))?,
-        };
-        // qemu separates options by commas.
-        if vm_dir.to_str().is_none_or(|text| text.contains([',', ':', '\\', '\n'])) {
-            return Err(config
-                .refuse("vm_dir", "the path must be UTF-8 and have none of : , \\ in it")
-                .into());
-        }
+        config.set_path("vm_dir", args.vm_dir.as_deref(), cwd);
+        args.target.overrule(&mut config, cwd);
+        let account = account::to_drop_to(&config)?;
         let layout = config.text("vm_layout").unwrap_or(LAYOUT).parse::<DiskLayout>();
         let layout = layout.map_err(|error| config.refuse("vm_layout", &error.to_string()))?;
         let words = config.text("vm_packages").unwrap_or(PACKAGES).split_ascii_whitespace();
@@ -124,9 +107,9 @@ impl Settings {
         Ok(Self {
             arch: config.arch()?,
             keyring: keyring.or_else(|| Some(PACMAN_KEYRING.into()).filter(|path: &PathBuf| path.is_dir())),
-            vm_dir,
+            vm_dir: WORKPLACE.find(&config, account.as_ref(), environment)?,
             account,
-            variables: build_variables(&config, environment),
+            variables: variables_of_builds(&config, environment),
             for_archbuild: for_archbuild(environment),
             upstream_proxy: upstream_proxy(environment),
             packages,
@@ -166,17 +149,6 @@ impl Settings {
         Ok(conf)
     }
 
-    /// makepkg.conf(5) for the guest, where it is not its own.
-    pub(crate) fn makepkg_conf(&self) -> Result<Option<String>> {
-        let Some(path) = self.config.path("makepkg_conf")? else {
-            return Ok(None);
-        };
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text)),
-            Err(source) => Err(ConfigError::Read { path, source }.into()),
-        }
-    }
-
     /// The configuration itself.
     pub(crate) fn config(&self) -> &Config {
         &self.config
@@ -207,22 +179,9 @@ impl Settings {
     }
 }
 
-fn passed(names: &[&str], environment: &Environment) -> Vec<(String, String)> {
-    let set = names.iter().filter_map(|name| environment.get_key_value(*name));
-    set.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-fn build_variables(config: &Config, environment: &Environment) -> Vec<(String, String)> {
-    let mut variables = passed(PASSED_VARIABLES, environment);
-    if let Some(extension) = config.text("pkgext") {
-        variables.push(("PKGEXT".to_owned(), extension.to_owned()));
-    }
-    variables
-}
-
-fn for_archbuild(environment: &Environment) -> Vec<(String, String)> {
+fn for_archbuild(environment: &Environment) -> Variables {
     let mut variables = passed(&["HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"], environment);
-    variables.extend(passed(PROXY_VARIABLES, environment));
+    variables.extend(variables_to_network(environment));
     let own = environment.iter().filter(|(name, _)| name.starts_with("PORTSMITH_"));
     variables.extend(own.map(|(name, value)| (name.clone(), value.clone())));
     variables
@@ -236,15 +195,4 @@ fn upstream_proxy(environment: &Environment) -> Option<String> {
     let rest = url.strip_prefix("http://").unwrap_or(url);
     let authority = rest.split('/').next().unwrap_or(rest);
     (!authority.is_empty() && !authority.contains('@')).then(|| authority.to_owned())
-}
-
-fn personal_directory(environment: &Environment) -> Option<PathBuf> {
-    let absolute = |name| {
-        environment
-            .get(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-    Some(cache.join("portsmith/vm"))
 }

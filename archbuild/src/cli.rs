@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use common::build_command::BuildArgs;
+use common::build_command::{BuildArgs, TargetArgs};
 use common::cli::CommonArgs;
 use common::names::{Arch, PkgName};
 
@@ -37,12 +37,9 @@ pub(crate) struct ChrootArgs {
     /// Keep the chroots below this directory (key chroot_dir)
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) chroot_dir: Option<PathBuf>,
-    /// Make chroots from the repositories in this file (key pacman_conf)
-    #[arg(long, value_name = "FILE", global = true)]
-    pub(crate) pacman_conf: Option<PathBuf>,
-    /// Build with this makepkg.conf instead of the chroot's own (key makepkg_conf)
-    #[arg(long, value_name = "FILE", global = true)]
-    pub(crate) makepkg_conf: Option<PathBuf>,
+    /// What they are made from.
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 }
 
 /// The sub-commands.

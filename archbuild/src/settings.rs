@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use common::account::{self, Account};
-use common::build_command::{LimitArgs, Limits};
+use common::build_command::{LimitArgs, Limits, Variables, Workplace, variables_of_builds, variables_to_network};
 use common::config::{Config, ConfigError, Environment};
 use common::names::{Arch, Repository};
 
@@ -13,18 +13,18 @@ use crate::emulation::Runner;
 use crate::pacman_conf::PacmanConf;
 use crate::request::Parts;
 
-/// Where root keeps chroots.
-const SYSTEM_DIRECTORY: &str = "/var/lib/portsmith/chroots";
+/// Where chroots are.
+const WORKPLACE: Workplace = Workplace {
+    key: "chroot_dir",
+    of_system: "/var/lib/portsmith/chroots",
+    of_person: "",
+};
 /// Where the files of a target are, `ARCH/pacman.conf` and the like, when no key names them.
 const TARGETS: &[&str] = &["/etc/portsmith", "/usr/share/portsmith"];
 /// The keyring that pacman of the host uses.
 const PACMAN_KEYRING: &str = "/etc/pacman.d/gnupg";
-/// Variables of the caller that a build sees: who packs, and the time that goes into files.
-const PASSED_VARIABLES: &[&str] = &["PACKAGER", SOURCE_DATE_EPOCH];
 /// The time that goes into files.
 const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
-/// Variables of the caller that lead to the network. curl wants them in small letters.
-const PROXY_VARIABLES: &[&str] = &["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"];
 
 /// Where chroots are and who owns them.
 #[derive(Debug)]
@@ -40,8 +40,8 @@ pub(crate) struct Settings {
     /// The gpg home directory with the keys of packagers.
     pub(crate) keyring: Option<PathBuf>,
     /// Variables that the build sees.
-    pub(crate) variables: Vec<(String, String)>,
-    proxies: Vec<(String, String)>,
+    pub(crate) variables: Variables,
+    proxies: Variables,
     config: Config,
 }
 
@@ -51,15 +51,8 @@ impl Settings {
         if let Some(arch) = &args.arch {
             config.set("arch", arch.as_str());
         }
-        for (key, option) in [
-            ("chroot_dir", &args.chroot_dir),
-            ("pacman_conf", &args.pacman_conf),
-            ("makepkg_conf", &args.makepkg_conf),
-        ] {
-            if let Some(path) = option {
-                config.set(key, cwd.join(path).display().to_string());
-            }
-        }
+        config.set_path("chroot_dir", args.chroot_dir.as_deref(), cwd);
+        args.target.overrule(&mut config, cwd);
         if config.text("arch").is_none()
             && let Some(arch) = target_of(&config)?
         {
@@ -73,34 +66,19 @@ impl Settings {
                 config.set(key, path.display().to_string());
             }
         }
-        let account = account::to_drop_to(config.text("build_account").unwrap_or(account::DEFAULT_ACCOUNT))?;
-        let chroot_dir = match config.path("chroot_dir")? {
-            Some(path) => path,
-            None if account.is_some() => SYSTEM_DIRECTORY.into(),
-            None => personal_directory(environment).ok_or_else(|| config.refuse("chroot_dir", "HOME is not set"))?,
-        };
-        // The options of an overlay mount are separated by these.
-        if chroot_dir.to_str().is_none_or(|text| text.contains([':', ',', '\\'])) {
-            return Err(config
-                .refuse("chroot_dir", "the path must be UTF-8 and have none of : , \\ in it")
-                .into());
-        }
+        let account = account::to_drop_to(&config)?;
         let keyring = config.path("keyring")?.or_else(|| file_of(&arch, "keyring"));
         // That of the host has the keys of another port, where the target is another one.
         let is_of_host = arch.as_str() == std::env::consts::ARCH;
-        let mut variables = passed(PASSED_VARIABLES, environment);
-        if let Some(extension) = config.text("pkgext") {
-            variables.push(("PKGEXT".to_owned(), extension.to_owned()));
-        }
         Ok(Self {
             arch,
             srcdest: config.path("srcdest")?,
             keyring: keyring
                 .or_else(|| Some(PACMAN_KEYRING.into()).filter(|path: &PathBuf| is_of_host && path.is_dir())),
-            chroot_dir,
+            chroot_dir: WORKPLACE.find(&config, account.as_ref(), environment)?,
             account,
-            variables,
-            proxies: passed(PROXY_VARIABLES, environment),
+            variables: variables_of_builds(&config, environment),
+            proxies: variables_to_network(environment),
             config,
         })
     }
@@ -112,20 +90,13 @@ impl Settings {
         for (name, url) in more_repositories.iter().rev() {
             conf.prepend(name.as_str(), url);
         }
-        let makepkg_conf = match self.config.path("makepkg_conf")? {
-            None => None,
-            Some(path) => match std::fs::read_to_string(&path) {
-                Ok(text) => Some(text),
-                Err(source) => return Err(ConfigError::Read { path, source }.into()),
-            },
-        };
         Ok(Parts {
             repositories: base.repositories().map(str::to_owned).collect(),
             root_conf: base.for_host(self.arch.as_str()),
             copy_conf: conf.for_host(self.arch.as_str()),
             chroot_conf: conf.for_chroot(self.arch.as_str()),
             server_directories: conf.local_directories(),
-            makepkg_conf,
+            makepkg_conf: self.config.file_text("makepkg_conf")?,
             proxies: self.proxies.clone(),
             binds: Vec::new(),
         })
@@ -153,7 +124,7 @@ impl Settings {
 
     /// Variables for building what lies in a directory. The time that goes into files is that of its commit when the
     /// caller says nothing, else `otherwise`, where it has to be a fixed one.
-    pub(crate) fn variables_for(&self, directory: &Path, otherwise: Option<u64>) -> Vec<(String, String)> {
+    pub(crate) fn variables_for(&self, directory: &Path, otherwise: Option<u64>) -> Variables {
         let mut variables = self.variables.clone();
         if !variables.iter().any(|(name, _)| name == SOURCE_DATE_EPOCH)
             && let Some(time) = common::git::time_of_work_tree(directory).or(otherwise)
@@ -185,20 +156,4 @@ fn file_of(arch: &Arch, name: &str) -> Option<PathBuf> {
         .map(|place| Path::new(place).join(arch.as_str()).join(name));
     let mut found = paths.into_iter().filter(|path| path.exists());
     found.next()
-}
-
-fn passed(names: &[&str], environment: &Environment) -> Vec<(String, String)> {
-    let set = names.iter().filter_map(|name| environment.get_key_value(*name));
-    set.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-fn personal_directory(environment: &Environment) -> Option<PathBuf> {
-    let absolute = |name| {
-        environment
-            .get(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-    Some(cache.join("portsmith"))
 }

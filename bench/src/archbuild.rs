@@ -12,6 +12,7 @@ use common::account::{self, Account};
 use common::atomic;
 use common::build_command::{Phase, Record};
 use common::cli::Messages;
+use common::config::Config;
 use common::interrupt::Interrupt;
 use common::process::Command;
 
@@ -59,7 +60,7 @@ pub(crate) fn measure(
 
 impl Yard {
     fn make(directory: &Path, mirror: PathBuf) -> anyhow::Result<Self> {
-        let account = account::to_drop_to(account::DEFAULT_ACCOUNT)?;
+        let account = account::to_drop_to(&Config::default())?;
         atomic::create_directory(directory)?;
         let yard = Self {
             directory: directory.to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::config::{Config, ConfigError, Environment};
+use common::config::{Config, ConfigError, Environment, Personal};
 use common::names::Builder;
 
 use crate::address::Master;
@@ -117,7 +117,7 @@ impl Settings {
     pub fn read_local(config: &Config, environment: &Environment) -> Result<Self, ConfigError> {
         let work_dir = match config.path("work_dir")? {
             Some(path) => path,
-            None => match default_work_dir(environment) {
+            None => match Personal::State.directory(environment) {
                 Some(path) => path,
                 None => config.required_path("work_dir")?,
             },
@@ -208,13 +208,6 @@ fn program(build_command: &[String]) -> Option<&str> {
 
 fn words(text: &str) -> Vec<String> {
     text.split_ascii_whitespace().map(str::to_owned).collect()
-}
-
-fn default_work_dir(environment: &Environment) -> Option<PathBuf> {
-    let state = environment.get("XDG_STATE_HOME").map(PathBuf::from);
-    let below_home = || Some(Path::new(environment.get("HOME")?).join(".local/state"));
-    let directory = state.or_else(below_home).filter(|path| path.is_absolute())?;
-    Some(directory.join("portsmith"))
 }
 
 /// What children see: some variables of the caller, the configuration keys it set, and where the configuration is.

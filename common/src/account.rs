@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use nix::unistd::{User, geteuid};
 use thiserror::Error;
 
+use crate::config::Config;
+
 /// Name of the account where `build_account` is not configured.
-pub const DEFAULT_ACCOUNT: &str = "portsmith";
+const DEFAULT_ACCOUNT: &str = "portsmith";
 
 /// An account of this machine that is not root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,14 +47,15 @@ pub enum AccountError {
     },
 }
 
-/// The account to drop to: none when the caller is not root already.
+/// The account to drop to, `build_account`: none when the caller is not root already.
 ///
 /// # Errors
 /// The caller is root, and there is no such account or it is root itself.
-pub fn to_drop_to(name: &str) -> Result<Option<Account>, AccountError> {
+pub fn to_drop_to(config: &Config) -> Result<Option<Account>, AccountError> {
     if !geteuid().is_root() {
         return Ok(None);
     }
+    let name = config.text("build_account").unwrap_or(DEFAULT_ACCOUNT);
     let user = User::from_name(name)
         .map_err(|source| AccountError::LookUp {
             name: name.to_owned(),

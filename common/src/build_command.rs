@@ -7,6 +7,7 @@
 //! standard output is one line, a [`Record`], whatever the outcome; without it, one line a package file. A foreign
 //! command knows codes only: [`Outcome::from_code`].
 
+mod caller;
 mod limits;
 mod options;
 mod outcome;
@@ -14,8 +15,9 @@ mod phase;
 mod record;
 mod watchdog;
 
+pub use caller::{Variables, Workplace, passed, variables_of_builds, variables_to_network};
 pub use limits::{LimitArgs, Limits};
-pub use options::{BuildArgs, Keep, NetworkUntil};
+pub use options::{BuildArgs, Keep, NetworkUntil, TargetArgs};
 pub use outcome::{LimitKind, Outcome, OutcomeError};
 pub use phase::{Phase, PhaseError};
 pub use record::{PhaseTime, Record};

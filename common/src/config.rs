@@ -3,6 +3,7 @@
 //! An option beats an environment variable `PORTSMITH_<KEY IN CAPITALS>`, which beats the file. Each tool reads the
 //! keys that it needs into a structure of its own, so that what is missing is said before anything is done.
 
+mod places;
 pub mod syntax;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::names::{Arch, Repository};
+pub use places::Personal;
 
 /// The environment of a process, as a value.
 pub type Environment = BTreeMap<String, String>;
@@ -250,6 +252,14 @@ impl Config {
         self.values.insert(key.to_owned(), value.into());
     }
 
+    /// Sets a key to a path, as an option does that may be relative to the caller's directory `below`. Without one the key
+    /// stays as it is.
+    pub fn set_path(&mut self, key: &str, option: Option<&Path>, below: &Path) {
+        if let Some(path) = option {
+            self.set(key, below.join(path).display().to_string());
+        }
+    }
+
     /// The file that was read.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
@@ -329,6 +339,20 @@ impl Config {
         absolute(key, self.required(key)?)
     }
 
+    /// The content of the text file that a key names; none when it is not set.
+    ///
+    /// # Errors
+    /// The path is relative, or there is no such file.
+    pub fn file_text(&self, key: &str) -> Result<Option<String>, ConfigError> {
+        let Some(path) = self.path(key)? else {
+            return Ok(None);
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(source) => Err(ConfigError::Read { path, source }),
+        }
+    }
+
     /// `yes` or `no`, or the default.
     ///
     /// # Errors
@@ -372,15 +396,9 @@ impl Config {
 }
 
 fn default_files(environment: &Environment) -> Vec<PathBuf> {
-    let personal = environment
-        .get("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".config")));
-    personal
-        .into_iter()
-        .chain([PathBuf::from("/etc")])
-        .map(|directory| directory.join("portsmith/portsmith.conf"))
-        .collect()
+    let personal = Personal::Configuration.directory(environment).into_iter();
+    let directories = personal.chain([PathBuf::from("/etc/portsmith")]);
+    directories.map(|directory| directory.join("portsmith.conf")).collect()
 }
 
 fn is_known(key: &str) -> bool {

@@ -107,8 +107,7 @@ pub fn evaluate(
     config: &Config,
     lay_out: impl FnOnce(&Path) -> Result<(), SourceError>,
 ) -> Result<String, MetadataError> {
-    let name = config.text("build_account").unwrap_or(account::DEFAULT_ACCOUNT);
-    let sandbox = Sandbox::new(account::to_drop_to(name)?, config.arch()?);
+    let sandbox = Sandbox::new(account::to_drop_to(config)?, config.arch()?);
     let directory = sandbox::directory()?;
     let path = directory.path().join("package");
     lay_out(&path)?;
@@ -132,10 +131,9 @@ impl Metadata {
     /// # Errors
     /// A key is missing or wrong, root has no account to drop to, or the cache's directory cannot be made.
     pub fn open(config: &Config, work_dir: &WorkDir) -> Result<Self, MetadataError> {
-        let name = config.text("build_account").unwrap_or(account::DEFAULT_ACCOUNT);
         let sources = Sources::open(config)?;
         Ok(Self {
-            sandbox: Sandbox::new(account::to_drop_to(name)?, sources.arch().clone()),
+            sandbox: Sandbox::new(account::to_drop_to(config)?, sources.arch().clone()),
             sources,
             cache: Cache::open(work_dir.metadata_directory())?,
         })

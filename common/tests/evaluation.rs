@@ -7,8 +7,9 @@ mod evaluating;
 use std::fs;
 use std::path::Path;
 
-use common::account::{DEFAULT_ACCOUNT, to_drop_to};
+use common::account::to_drop_to;
 use common::build_list::Order;
+use common::config::Config;
 use common::metadata::Metadata;
 use common::process::Command;
 use common::source::SubRelease;
@@ -57,7 +58,7 @@ fn of_makepkg(metadata: &Metadata, order: &Order) -> String {
     metadata.sources().checkout(order, SubRelease::None, &path).unwrap();
     let conf = path.join("makepkg.conf");
     common::atomic::write(&conf, CONF.as_bytes()).unwrap();
-    let account = to_drop_to(DEFAULT_ACCOUNT).unwrap();
+    let account = to_drop_to(&Config::default()).unwrap();
     if let Some(account) = &account {
         for directory in [directory.path(), &path] {
             std::os::unix::fs::chown(directory, Some(account.uid), None).unwrap();

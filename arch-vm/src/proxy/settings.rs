@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use common::atomic;
-use common::config::{Config, Environment};
+use common::config::{Config, Environment, Personal};
 
 use super::mirrors::Mirror;
 use crate::cli::ProxyArgs;
@@ -75,12 +75,7 @@ fn default_cache(environment: &Environment) -> Option<PathBuf> {
     if nix::unistd::geteuid().is_root() {
         return Some(PathBuf::from("/var/cache/portsmith/proxy"));
     }
-    let absolute = |name| {
-        let path = environment.get(name).map(PathBuf::from);
-        path.filter(|path| path.is_absolute())
-    };
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-    Some(cache.join("portsmith/proxy"))
+    Some(Personal::Cache.directory(environment)?.join("proxy"))
 }
 
 /// Those of the options, else of `proxy_mirrors`, else the servers of pacman's list.

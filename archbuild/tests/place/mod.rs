@@ -157,7 +157,8 @@ impl Place {
 
     /// archbuild started by the account that root drops to, as an ordinary user would; none when we are not root.
     pub(crate) fn as_account(&self, name: &str) -> Option<Command> {
-        let account = account::to_drop_to(account::DEFAULT_ACCOUNT).expect("scripts/setup made the account")?;
+        let account =
+            account::to_drop_to(&common::config::Config::default()).expect("scripts/setup made the account")?;
         let owner = format!("{}:{}", account.uid, account.gid);
         must(Command::new("chown").args(["-R", &owner]).arg(self.directory.path()));
         let command = Command::new(program("archbuild"))

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use common::account::{self, Account, DEFAULT_ACCOUNT};
+use common::account::{self, Account};
 use common::atomic;
 use common::build_list::Order;
 use common::config::Config;
@@ -102,7 +102,7 @@ fn empty(directory: &Path) -> anyhow::Result<()> {
 
 /// The processor time of makepkg, once for each, since it takes minutes.
 fn race(metadata: &Metadata, orders: &[(Order, Content)], directory: &Path) -> anyhow::Result<Duration> {
-    let account = account::to_drop_to(DEFAULT_ACCOUNT)?;
+    let account = account::to_drop_to(&Config::default())?;
     atomic::create_directory(directory)?;
     let conf = directory.join("makepkg.conf");
     atomic::write(&conf, MAKEPKG_CONF.as_bytes())?;

@@ -1,13 +1,14 @@
 //! The options that every build command of the project has.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::limits::LimitArgs;
 use super::phase::Phase;
+use crate::config::Config;
 use crate::names::Repository;
 
 /// Options of `build`, to be flattened into the tool's own.
@@ -40,6 +41,25 @@ pub struct BuildArgs {
     /// Arguments for makepkg
     #[arg(last = true, value_name = "MAKEPKG ARGUMENT")]
     pub makepkg: Vec<OsString>,
+}
+
+/// Options that say what a target consists of, to be flattened into the tool's own.
+#[derive(Debug, Clone, Args)]
+pub struct TargetArgs {
+    /// Install packages from the repositories in this file (key pacman_conf)
+    #[arg(long, value_name = "FILE", global = true)]
+    pub pacman_conf: Option<PathBuf>,
+    /// Build with this makepkg.conf instead of the one that is installed (key makepkg_conf)
+    #[arg(long, value_name = "FILE", global = true)]
+    pub makepkg_conf: Option<PathBuf>,
+}
+
+impl TargetArgs {
+    /// Lets the options beat the keys; paths are relative to `directory`.
+    pub fn overrule(&self, config: &mut Config, directory: &Path) {
+        config.set_path("pacman_conf", self.pacman_conf.as_deref(), directory);
+        config.set_path("makepkg_conf", self.makepkg_conf.as_deref(), directory);
+    }
 }
 
 /// When the working copy or machine stays after a build.
