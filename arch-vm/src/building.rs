@@ -187,6 +187,7 @@ impl Building<'_> {
                 phases,
                 peak_memory: self.usage.memory,
                 cpu_milliseconds: self.usage.processor.and_then(|time| time.as_millis().try_into().ok()),
+                limits: None,
                 message,
                 kept: self.kept,
             };

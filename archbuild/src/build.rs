@@ -9,11 +9,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
-use common::build_command::{LimitKind, NetworkUntil, Outcome, Phase, Record};
+use common::build_command::{Enforcement, LimitKind, NetworkUntil, Outcome, Phase, Record};
 use common::metadata::{EVALUATION_BEGIN, EVALUATION_END, EVALUATION_SCRIPT};
 use common::names::{FileName, PkgBase};
 use common::process::{Cause, Command, Output};
 
+use crate::cgroup::Group;
 use crate::databases::Databases;
 use crate::products::{self, Delivery};
 use crate::progress::{Progress, milliseconds};
@@ -23,7 +24,7 @@ use crate::session::{DebugPackages, Session};
 use crate::sources::SourceCache;
 use crate::srcinfo::SrcInfo;
 use crate::usage::{self, Meter};
-use crate::{dependencies, kept, outcome, reproduce};
+use crate::{dependencies, kept, outcome, processes, reproduce};
 
 /// makepkg's exit codes that say what went wrong (its `util/error.sh`). Its configuration, its arguments and the programs
 /// that it needs are no fault of the package.
@@ -53,7 +54,8 @@ pub(crate) fn run(session: &mut Session, request: &Request, task: &BuildTask, an
     let began = common::clock::Now::read().unix;
     usage::set_kernel_limits(&task.limits).context("cannot set the limits of the kernel")?;
     let progress = Progress::since(session.copy.since());
-    let meter = Meter::new(&task.limits, &progress, session.copy.directory());
+    let group = task.group.as_ref();
+    let meter = Meter::new(&task.limits, &progress, session.copy.directory(), group);
     let meter = Arc::new(Mutex::new(meter));
     let mut delivery = Delivery::new(answer);
     let mut record = Record {
@@ -66,10 +68,12 @@ pub(crate) fn run(session: &mut Session, request: &Request, task: &BuildTask, an
         phases: Vec::new(),
         peak_memory: None,
         cpu_milliseconds: None,
+        limits: Some(group.map_or(Enforcement::Sampled, Group::enforcement)),
         message: None,
         kept: None,
     };
-    let sandbox = Sandbox::new(session, &task.environment)?;
+    let mut sandbox = Sandbox::new(session, &task.environment)?;
+    sandbox.group = group.cloned();
     let mut build = Build {
         session,
         task,
@@ -97,7 +101,7 @@ pub(crate) fn run(session: &mut Session, request: &Request, task: &BuildTask, an
     record.milliseconds = milliseconds(progress.elapsed());
     record.phases = progress.times();
     record.peak_memory = Some(lock(&meter).peak_memory());
-    record.cpu_milliseconds = Some(milliseconds(usage::ended_cpu()));
+    record.cpu_milliseconds = Some(milliseconds(processes::ended_cpu()));
     delivery.finish(&record)?;
     built
 }
@@ -200,7 +204,10 @@ impl Build<'_, '_> {
             .output(Output::Capture);
         let finished = self.watch(command).run().map_err(|error| match error.cause {
             Cause::Stopped(_) | Cause::Interrupted => self.explain("reading the PKGBUILD", error.cause),
-            cause => anyhow!("the PKGBUILD cannot be read: {cause}").context(Outcome::Failed(None)),
+            cause => match lock(&self.meter).check_now() {
+                Some(kind) => limit(kind),
+                None => anyhow!("the PKGBUILD cannot be read: {cause}").context(Outcome::Failed(None)),
+            },
         })?;
         let text = String::from_utf8_lossy(&finished.stdout);
         SrcInfo::parse(&text, self.arch).context(Outcome::Failed(None))
@@ -336,7 +343,7 @@ impl Build<'_, '_> {
     /// Runs one phase. Its exit code is for the caller to judge.
     fn run_phase(&self, name: &str, command: Command) -> Result<i32> {
         let ended = self.watch(command).wait();
-        usage::wait_for_orphans();
+        processes::wait_for_orphans();
         match ended {
             // bwrap turns a signal into a code.
             Ok(finished) => match finished.status.code() {

@@ -119,7 +119,7 @@ impl Call<'_> {
                 let form = if args.json { Form::Json } else { Form::Lines };
                 outside.run(Task::List(form), &Payload::default())
             }
-            Action::Clean(args) => outside.run(Task::Clean(clean_task(args)), &Payload::default()),
+            Action::Clean(args) => outside.clean(clean_task(args)),
             Action::Build(args) => self.build(args, &settings, &outside, stdout),
             Action::Binfmt(args) => {
                 let (arch, interpreter) = (settings.arch.as_str(), settings.emulator()?);
@@ -155,8 +155,8 @@ impl Call<'_> {
             return Err(Refusal::Destination(destination).into());
         }
         let parts = with_binds(settings.parts(&args.build.repositories)?, &args.binds)?;
-        let task = Task::Build(parts, build_task(args, settings, &directory)?);
-        let (outcome, names, record) = outside.build(task, &payload, &destination)?;
+        let task = build_task(args, settings, &directory)?;
+        let (outcome, names, record) = outside.build((parts, task), &payload, &destination)?;
         if args.build.json {
             let record = record.unwrap_or_else(|| bare_record(outcome, settings));
             serde_json::to_writer(&mut *stdout, &record).context("cannot write the answer")?;
@@ -205,6 +205,7 @@ fn bare_record(outcome: Outcome, settings: &Settings) -> Record {
         phases: Vec::new(),
         peak_memory: None,
         cpu_milliseconds: None,
+        limits: None,
         message: Some(outcome.to_string()),
         kept: None,
     }
@@ -231,6 +232,7 @@ fn build_task(args: &BuildCommand, settings: &Settings, directory: &Path) -> Res
         limits: settings.limits(&args.build.limits)?,
         network: args.build.network,
         keep: args.build.keep,
+        group: None,
     })
 }
 

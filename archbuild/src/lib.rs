@@ -6,6 +6,7 @@
 
 mod build;
 mod call;
+mod cgroup;
 mod clean;
 mod cli;
 mod command;
@@ -23,6 +24,7 @@ mod outside;
 mod pacman;
 pub mod pacman_conf;
 pub mod payload;
+mod processes;
 mod products;
 mod progress;
 mod reproduce;

@@ -12,18 +12,19 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use anyhow::{Context, Result, bail};
-use common::build_command::{Outcome, Record};
+use common::build_command::{Enforcement, Limits, Outcome, Record};
 use common::cli::{CommonArgs, Messages};
 use common::exit::is_closed_pipe;
 use common::interrupt::Interrupt;
 use common::names::FileName;
 use common::process::{Cause, Command, Input, Output};
 
+use crate::cgroup::{self, Delegation, Left, RunGroups};
 use crate::emulation::Runner;
 use crate::outcome;
 use crate::payload::{self, Payload};
 use crate::products;
-use crate::request::{CleanTask, Extent, Request, Task};
+use crate::request::{BuildTask, CleanTask, Extent, Parts, Request, Task};
 use crate::settings::Settings;
 use crate::terminal::Terminal;
 
@@ -68,9 +69,51 @@ impl Outside<'_> {
         Ok(self.carry_out(task, payload, &Answer::Terminal)?.0)
     }
 
-    /// Builds, and puts the packages into `destination` when all went well.
-    pub(crate) fn build(&self, task: Task, payload: &Payload, destination: &Path) -> Result<End> {
-        self.carry_out(task, payload, &Answer::Packages(destination))
+    /// Removes what nobody uses.
+    pub(crate) fn clean(&self, task: CleanTask) -> Result<Outcome> {
+        // First what runs, then what it held.
+        let swept = match Delegation::find(Path::new("/")) {
+            Ok(delegation) => cgroup::sweep(&delegation, Left::All),
+            Err(_) => Ok(()),
+        };
+        let outcome = self.run(Task::Clean(task), &Payload::default())?;
+        swept.map(|()| outcome)
+    }
+
+    /// Builds in a control group, where that is possible, and puts the packages into `destination` when all went well.
+    pub(crate) fn build(
+        &self,
+        (parts, mut task): (Parts, BuildTask),
+        payload: &Payload,
+        destination: &Path,
+    ) -> Result<End> {
+        let groups = self.make_groups(&task.limits);
+        task.group = groups.as_ref().map(|groups| groups.build().clone());
+        let end = self.carry_out(Task::Build(parts, task), payload, &Answer::Packages(destination));
+        if let Some(Err(error)) = groups.map(RunGroups::remove) {
+            self.messages.error(format_args!("warning: {error:#}"));
+        }
+        end
+    }
+
+    /// The control groups of a build; without them its processes are watched by samples alone.
+    fn make_groups(&self, limits: &Limits) -> Option<RunGroups> {
+        let made = Delegation::find(Path::new("/")).map_err(anyhow::Error::from);
+        let made = made.and_then(|delegation| {
+            cgroup::sweep(&delegation, Left::Empty)?;
+            RunGroups::make(&delegation, limits, self.settings.account.as_ref())
+        });
+        match &made {
+            Ok(groups) => self.messages.detail(format_args!(
+                "limits: {} {}",
+                groups.build().enforcement().as_str(),
+                groups.build().directory().display()
+            )),
+            Err(error) => self
+                .messages
+                .detail(format_args!("limits: {}: {error:#}", Enforcement::Sampled.as_str())),
+        }
+        made.ok()
     }
 
     fn carry_out(&self, task: Task, payload: &Payload, answer: &Answer) -> Result<End> {

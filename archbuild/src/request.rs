@@ -13,6 +13,7 @@ use common::build_command::{Keep, Limits, NetworkUntil};
 use common::names::{Arch, PkgName};
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::Group;
 use crate::emulation::Runner;
 
 /// Everything that the process inside knows.
@@ -120,6 +121,8 @@ pub(crate) struct BuildTask {
     pub(crate) network: NetworkUntil,
     /// Whether its copy stays.
     pub(crate) keep: Keep,
+    /// The control group that code of the package runs in, where there can be one.
+    pub(crate) group: Option<Group>,
 }
 
 /// One command.

@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use common::interrupt::Interrupt;
 use common::process::{Command, Output};
 
+use crate::cgroup::Group;
 use crate::databases::SYNC;
 use crate::payload;
 use crate::request::{Bind, User};
@@ -60,6 +61,8 @@ pub(crate) struct Sandbox {
     binds: Vec<Bind>,
     /// Where sources are kept.
     pub(crate) sources: PathBuf,
+    /// The control group that everything in the box is in.
+    pub(crate) group: Option<Group>,
     environment: Vec<(String, String)>,
     proxies: Vec<(String, String)>,
     interrupt: Interrupt,
@@ -79,6 +82,7 @@ impl Sandbox {
             databases: copy.part(session.pacman.databases())?,
             binds: session.parts.binds.clone(),
             sources: copy.part("srcdest")?,
+            group: None,
             environment: environment.to_vec(),
             proxies: session.parts.proxies.clone(),
             interrupt: session.interrupt.clone(),
@@ -157,6 +161,7 @@ impl Sandbox {
                 "--unshare-pid",
                 "--unshare-ipc",
                 "--unshare-uts",
+                "--unshare-cgroup-try",
                 "--hostname",
                 "archbuild",
             ])
@@ -199,7 +204,11 @@ impl Sandbox {
                 .args(["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"])
                 .args(["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]);
         }
-        command.args(argv).interrupt(&self.interrupt).output(Output::ToStderr)
+        command
+            .args(argv)
+            .control_group(self.group.as_ref().map(Group::directory))
+            .interrupt(&self.interrupt)
+            .output(Output::ToStderr)
     }
 }
 

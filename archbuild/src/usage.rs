@@ -1,11 +1,9 @@
-//! What a build uses right now: all processes of our own process namespace but ourselves, and what lies in its
-//! directory.
+//! What a build uses right now, and whether that is too much: what its control group counts, else what its processes add
+//! up to, and what lies in its directory.
 //!
-//! It samples, since the shell of an ordinary user has no cgroup of its own: what a build uses between two samples is not
-//! seen, but for the number of processes, which the kernel limits, too.
-//!
-//! Memory of a process is what it does not share, plus the largest share once: the sum of resident sizes would count the
-//! text of a compiler once a process.
+//! It samples. A control group has limits of its own besides, and remembers that one was reached; without one (the shell
+//! of an ordinary user has none) what a build uses between two samples is not seen, but for the number of processes, which
+//! the kernel limits by `RLIMIT_NPROC`, too.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -15,13 +13,11 @@ use std::time::{Duration, Instant};
 use common::build_command::{LimitKind, Limits, Sample, Watchdog};
 use nix::sys::resource::{Resource, UsageWho, getrusage, setrlimit};
 use nix::sys::statvfs::statvfs;
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 
+use crate::cgroup::{Group, Usage};
+use crate::processes;
 use crate::progress::Progress;
 
-/// The kernel's clock ticks a second in /proc, the same on every Linux.
-const TICKS: u64 = 100;
 /// Pause between two samples at the beginning; it doubles up to the second.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 /// Looking through a directory takes at most this part of the time.
@@ -35,8 +31,8 @@ const MORE_PROCESSES: u64 = 64;
 pub(crate) struct Meter {
     progress: Progress,
     directory: PathBuf,
+    group: Option<Group>,
     watchdog: Watchdog,
-    page: u64,
     walks: bool,
     pause: Duration,
     next: Instant,
@@ -46,15 +42,15 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// A meter for what happens in `directory`.
-    pub(crate) fn new(limits: &Limits, progress: &Progress, directory: &Path) -> Self {
+    /// A meter for what happens in `directory` and in the build's control group, if it has one.
+    pub(crate) fn new(limits: &Limits, progress: &Progress, directory: &Path, group: Option<&Group>) -> Self {
         let now = Instant::now();
         Self {
             progress: progress.clone(),
             directory: directory.to_owned(),
+            group: group.cloned(),
             walks: limits.disk.is_some(),
             watchdog: Watchdog::new(limits.clone()),
-            page: page_size(),
             pause: PAUSES[0],
             next: now,
             next_walk: now,
@@ -70,7 +66,8 @@ impl Meter {
             self.pause = (self.pause * 2).min(PAUSES[1]);
             self.next = now + self.pause;
             let sample = self.sample(now);
-            self.exceeded = self.watchdog.check(&sample);
+            let judged = self.watchdog.check(&sample);
+            self.exceeded = self.group.as_ref().and_then(Group::exceeded).or(judged);
         }
         self.exceeded
     }
@@ -85,27 +82,30 @@ impl Meter {
     pub(crate) fn peak_memory(&self) -> u64 {
         let ended = getrusage(UsageWho::RUSAGE_CHILDREN).map_or(0, |usage| usage.max_rss());
         let ended = u64::try_from(ended).unwrap_or(0).saturating_mul(1024);
-        self.watchdog.peak_memory().max(ended)
+        // What was killed for its memory, no sample may have seen.
+        let killed = self.group.as_ref().filter(|_| self.exceeded == Some(LimitKind::Memory));
+        let killed = killed.and_then(Group::peak_memory).unwrap_or(0);
+        self.watchdog.peak_memory().max(ended).max(killed)
     }
 
     fn sample(&mut self, now: Instant) -> Sample {
+        let counted = self.group.as_ref().map(Group::usage).unwrap_or_default();
+        let used = match counted {
+            Usage {
+                cpu: Some(_),
+                memory: Some(_),
+                processes: Some(_),
+            } => counted,
+            _ => counted.or(processes::usage()),
+        };
         let mut sample = Sample {
             at: self.progress.elapsed(),
             output: self.progress.output(),
-            cpu: ended_cpu(),
+            cpu: processes::ended_cpu() + used.cpu.unwrap_or_default(),
+            memory: used.memory.unwrap_or(0),
+            processes: used.processes.unwrap_or(0),
             ..Sample::default()
         };
-        let mut shared = 0;
-        for pid in other_processes() {
-            // It may have ended since.
-            if let Some(process) = read_process(pid, self.page) {
-                sample.cpu += process.cpu;
-                sample.processes += process.threads;
-                sample.memory += process.own_memory;
-                shared = process.shared_memory.max(shared);
-            }
-        }
-        sample.memory += shared;
         if let Ok(disk) = statvfs(&self.directory) {
             sample.is_disk_full = disk.blocks_available().saturating_mul(disk.fragment_size()) < RESERVE;
         }
@@ -118,35 +118,6 @@ impl Meter {
     }
 }
 
-/// Processor time of processes that ended and were waited for.
-pub(crate) fn ended_cpu() -> Duration {
-    let time = |time: nix::sys::time::TimeVal| {
-        let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
-        Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(time.tv_usec()).unwrap_or(0))
-    };
-    getrusage(UsageWho::RUSAGE_CHILDREN).map_or(Duration::ZERO, |usage| {
-        time(usage.user_time()) + time(usage.system_time())
-    })
-}
-
-/// Waits for the end of what bubblewrap left to us, the init of our process namespace: its own init, which is killed with
-/// it. From then on nothing of a phase runs, and its processor time is known. No child of our own may be running.
-pub(crate) fn wait_for_orphans() {
-    let own = std::process::id();
-    for pid in other_processes() {
-        if let Some(pid) = is_child_of(pid, own).then(|| i32::try_from(pid).ok()).flatten() {
-            // That somebody else has waited for it is as good.
-            waitpid(Pid::from_raw(pid), None).ok();
-        }
-    }
-}
-
-fn is_child_of(pid: u32, parent: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    fields.split_ascii_whitespace().nth(1) == Some(parent.to_string().as_str())
-}
-
 /// Sets what the kernel itself can limit, for us and all that we start.
 pub(crate) fn set_kernel_limits(limits: &Limits) -> nix::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
@@ -155,53 +126,6 @@ pub(crate) fn set_kernel_limits(limits: &Limits) -> nix::Result<()> {
         setrlimit(Resource::RLIMIT_NPROC, most, most)?;
     }
     Ok(())
-}
-
-struct Process {
-    cpu: Duration,
-    threads: u64,
-    own_memory: u64,
-    shared_memory: u64,
-}
-
-fn other_processes() -> Vec<u32> {
-    let own = std::process::id();
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| *pid != own).collect()
-}
-
-fn read_process(pid: u32, page: u64) -> Option<Process> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (ticks, threads) = parse_stat(&stat)?;
-    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let mut pages = statm
-        .split_ascii_whitespace()
-        .filter_map(|field| field.parse::<u64>().ok());
-    let (resident, shared) = (pages.nth(1)?, pages.next()?);
-    Some(Process {
-        cpu: Duration::from_millis(ticks * 1000 / TICKS),
-        threads,
-        own_memory: resident.saturating_sub(shared) * page,
-        shared_memory: shared * page,
-    })
-}
-
-/// Clock ticks of the process and of its ended children, and threads: proc(5), fields 14 to 17 and 20.
-fn parse_stat(stat: &str) -> Option<(u64, u64)> {
-    // The name in parentheses may have blanks and parentheses.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
-    let ticks = (11..15).map(|index| number(index).unwrap_or(0)).sum();
-    Some((ticks, number(17)?))
-}
-
-fn page_size() -> u64 {
-    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
-    size.ok()
-        .flatten()
-        .and_then(|size| u64::try_from(size).ok())
-        .unwrap_or(4096)
 }
 
 /// Bytes of all that belongs to a run; what is mounted there is another file system's.
@@ -230,19 +154,6 @@ fn disk_usage(directory: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn stat_is_read_behind_a_hostile_name() {
-        let stat = "7 (a) 1 (b) S 1 1 1 0 -1 0 0 0 0 0 10 20 30 40 20 0 5 0 100 0 0";
-        assert_eq!(parse_stat(stat), Some((100, 5)));
-        assert_eq!(parse_stat("7 (a"), None);
-    }
-
-    #[test]
-    fn our_own_process_can_be_measured() {
-        let own = read_process(std::process::id(), page_size()).unwrap();
-        assert!(own.threads >= 1 && own.own_memory > 0);
-    }
 
     #[test]
     fn files_in_directories_below_count() {

@@ -115,6 +115,12 @@ impl Outside {
             ("the core pattern", "exec 3>>/proc/sys/kernel/core_pattern".to_owned()),
             ("a setting of memory", "exec 3>>/proc/sys/vm/drop_caches".to_owned()),
             ("the terminal", TYPE_INTO_TERMINAL.to_owned()),
+            (
+                "a control group",
+                "unshare --user --map-root-user --mount --cgroup \
+                 sh -c 'mount -t cgroup2 none \"$0\" && mkdir \"$0\"/out && rmdir \"$0\"/out' \"$(mktemp -d)\""
+                    .to_owned(),
+            ),
             ("another priority", "nice -n -5 true 2>&1 | { ! grep .; }".to_owned()),
         ];
         if let Some(listener) = &self.network {
@@ -296,6 +302,11 @@ fn a_build_has_no_device_of_the_host() {
 #[test]
 fn a_build_changes_no_setting_of_the_kernel() {
     assert_out_of_reach(&["the core pattern", "a setting of memory", "another priority"]);
+}
+
+#[test]
+fn a_build_makes_no_control_group() {
+    assert_out_of_reach(&["a control group"]);
 }
 
 #[test]

@@ -68,6 +68,7 @@ fn the_record_says_what_was_built_where_it_failed_and_what_it_used() {
     assert_eq!(packages, ["nothing-1-1-any.pkg.tar.zst"]);
     assert!(record.peak_memory.is_some_and(|bytes| bytes > 100 << 20), "{record:?}");
     assert!(record.cpu_milliseconds.is_some_and(|time| time > 50), "{record:?}");
+    assert!(record.limits.is_some(), "{record:?}");
     let phases: Vec<Phase> = record.phases.iter().map(|time| time.phase).collect();
     let expected = [
         Phase::Setup,

@@ -20,5 +20,5 @@ pub use limits::{LimitArgs, Limits};
 pub use options::{BuildArgs, Keep, NetworkUntil, TargetArgs};
 pub use outcome::{LimitKind, Outcome, OutcomeError};
 pub use phase::{Phase, PhaseError};
-pub use record::{PhaseTime, Record};
+pub use record::{Enforcement, PhaseTime, Record};
 pub use watchdog::{Sample, Watchdog};

@@ -16,6 +16,8 @@ use crate::interrupt::Interrupt;
 
 /// How often somebody who waits without end looks whether he is asked to.
 const STEP: Patience = Patience::Bounded(Duration::from_millis(200));
+/// Who holds a lock that says nothing.
+const UNKNOWN: &str = "an unknown process";
 
 /// How a lock is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +87,10 @@ fn lock(file: &File, mode: Mode) -> io::Result<()> {
     }
 }
 
+fn is_busy(error: &io::Error) -> bool {
+    error.raw_os_error() == fs2::lock_contended_error().raw_os_error()
+}
+
 /// Waits for the lock in the kernel's queue: whoever asks again and again takes the time of the one who works. flock(2)
 /// has no time limit, so a thread waits and is left alone when the time is over. It closes its copy of the file then as
 /// soon as it has the lock, and with that releases it. `None`: it took too long.
@@ -115,7 +121,6 @@ impl Lock {
             .truncate(false)
             .open(path)
             .map_err(io)?;
-        let is_busy = |error: &io::Error| error.raw_os_error() == fs2::lock_contended_error().raw_os_error();
         let locked = match (attempt(&file, mode), patience) {
             (Ok(()), _) => Some(()),
             (Err(error), _) if !is_busy(&error) => return Err(io(error)),
@@ -155,6 +160,26 @@ impl Lock {
         }
     }
 
+    /// Takes the lock of a directory itself, where no file can be made: nobody else has it, and nothing says who does.
+    ///
+    /// # Errors
+    /// [`LockError::Busy`] when somebody else holds it, [`LockError::Io`] for everything else.
+    pub fn directory(path: &Path) -> Result<Self, LockError> {
+        let io = |source| LockError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).map_err(io)?;
+        match attempt(&file, Mode::Exclusive) {
+            Ok(()) => Ok(Self { file }),
+            Err(error) if is_busy(&error) => Err(LockError::Busy {
+                path: path.to_owned(),
+                holder: UNKNOWN.to_owned(),
+            }),
+            Err(error) => Err(io(error)),
+        }
+    }
+
     /// Writes who holds the lock. For messages only: that it fails (full disk) is no reason not to work.
     fn sign(&self) {
         let mut file = &self.file;
@@ -187,7 +212,7 @@ fn holder(file: &mut File) -> String {
     let read = file.rewind().and_then(|()| file.take(200).read_to_string(&mut text));
     let text = text.trim();
     if read.is_err() || text.is_empty() {
-        "an unknown process".to_owned()
+        UNKNOWN.to_owned()
     } else {
         format!("process {text}")
     }
@@ -218,6 +243,16 @@ mod tests {
             Lock::acquire(&path, Mode::Exclusive, Patience::Never),
             Err(LockError::Busy { .. })
         ));
+    }
+
+    #[test]
+    fn a_directory_has_one_holder_and_gets_no_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let held = Lock::directory(directory.path()).unwrap();
+        assert!(matches!(Lock::directory(directory.path()), Err(LockError::Busy { .. })));
+        drop(held);
+        let _again = Lock::directory(directory.path()).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]

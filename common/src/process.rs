@@ -54,6 +54,10 @@ fn without_mark(path: PathBuf) -> PathBuf {
     }
 }
 
+/// What a shell does that starts a child in a control group: a process moves itself, and is the child only then. Nothing of
+/// the child can stay outside.
+const ENTER_GROUP: &str = r#"echo 0 >"$0"/cgroup.procs && exec "$@""#;
+
 /// What a child reads as its standard input.
 #[derive(Debug)]
 pub enum Input {
@@ -104,6 +108,7 @@ pub struct Command {
     output: Output,
     timeout: Option<Duration>,
     account: Option<Account>,
+    group: Option<PathBuf>,
     interrupt: Option<Interrupt>,
     check: Option<Check>,
 }
@@ -144,6 +149,7 @@ impl Command {
             output: Output::Capture,
             timeout: None,
             account: None,
+            group: None,
             interrupt: None,
             check: None,
         }
@@ -210,6 +216,13 @@ impl Command {
     #[must_use]
     pub fn account(mut self, account: Option<&Account>) -> Self {
         self.account = account.cloned();
+        self
+    }
+
+    /// Starts the child in a control group (cgroup v2), by its directory. It runs only when it is there.
+    #[must_use]
+    pub fn control_group(mut self, directory: Option<&Path>) -> Self {
+        self.group = directory.map(Path::to_owned);
         self
     }
 
@@ -291,7 +304,14 @@ impl Command {
 
     fn start(self) -> io::Result<Child> {
         #[expect(clippy::disallowed_methods, reason = "this is the module that starts children")]
-        let mut command = std::process::Command::new(&self.argv[0]);
+        let mut command = match &self.group {
+            None => std::process::Command::new(&self.argv[0]),
+            Some(group) => {
+                let mut shell = std::process::Command::new("/bin/sh");
+                shell.args(["-c", ENTER_GROUP]).arg(group).arg(&self.argv[0]);
+                shell
+            }
+        };
         command
             .args(&self.argv[1..])
             .env_clear()
@@ -489,6 +509,19 @@ mod tests {
     fn a_process_that_left_the_group_and_holds_the_output_is_not_waited_for() {
         let finished = shell("setsid sleep 30 2>&- & echo out").run().unwrap();
         assert!(finished.status.success());
+    }
+
+    #[test]
+    fn a_child_runs_only_when_it_is_in_its_control_group() {
+        let directory = tempfile::tempdir().unwrap();
+        let group = Some(directory.path());
+        let script = format!("cat {}/cgroup.procs; echo \"$1\"", directory.path().display());
+        let in_group = || shell(&script).args(["sh", "a  b"]).control_group(group);
+        crate::atomic::write(&directory.path().join("cgroup.procs"), b"").unwrap();
+        assert_eq!(in_group().run().unwrap().text(), "0\na  b");
+        std::fs::remove_dir_all(directory.path()).unwrap();
+        let error = in_group().run().unwrap_err();
+        assert!(error.to_string().contains("cgroup.procs"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! What it starts it ends again; what is missing on the machine is a visible skip on a laptop and a failure where `CI`
 //! is set.
 
+pub mod cgroup;
 pub mod distribution;
 pub mod fault;
 pub mod gpg;

@@ -32,12 +32,36 @@ pub struct Record {
     /// Processor time of all its processes, in milliseconds, as far as it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_milliseconds: Option<u64>,
+    /// Who held the build to its limits of memory and processes, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Enforcement>,
     /// What went wrong, one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// The name of the working copy or machine that was kept, for `shell`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<String>,
+}
+
+/// Who holds a build to its limits of memory and processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Enforcement {
+    /// The kernel, in a control group of the build's own (cgroup v2).
+    Cgroup,
+    /// The build command, which looks every second.
+    Sampled,
+}
+
+impl Enforcement {
+    /// Its stable name, as in the record.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cgroup => "cgroup",
+            Self::Sampled => "sampled",
+        }
+    }
 }
 
 /// A phase that was entered.
@@ -76,11 +100,13 @@ mod tests {
             }],
             peak_memory: Some(1 << 20),
             cpu_milliseconds: None,
+            limits: Some(Enforcement::Cgroup),
             message: Some("makepkg: exit code 4".to_owned()),
             kept: None,
         };
         let mut line = serde_json::to_string(&record).unwrap();
         assert!(line.contains(r#""outcome":"failed-check""#), "{line}");
+        assert!(line.contains(r#""limits":"cgroup""#), "{line}");
         assert_eq!(Record::read(line.as_bytes()), Some(record));
         line.insert_str(1, r#""later":1,"#);
         assert!(Record::read(format!("{line}\n").as_bytes()).is_some());
