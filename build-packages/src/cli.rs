@@ -18,8 +18,8 @@ use crate::target::Target;
 /// work tree of the customization as they are), or a directory with a PKGBUILD, which has a slash in it or is a dot. The
 /// packages are put into $PKGDEST, else the directory, else the working directory, and listed on standard output.
 ///
-/// Exit codes: 0 finished, 1 the master refused packages, a local build failed or the builder cannot go on, 64 usage,
-/// 78 configuration.
+/// Exit codes: 0 finished, 1 the master refused packages, a local build came to nothing or the builder cannot go on,
+/// 64 usage, 78 configuration.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "build-packages",
@@ -76,5 +76,11 @@ impl Cli {
             None if self.time.is_some() || self.exit_on_failure => None,
             None => Some(1),
         }
+    }
+
+    /// What is asked for and cannot be had, and that clap does not see.
+    pub(crate) fn contradiction(&self) -> Option<&'static str> {
+        let is_directory = matches!(self.local, Some(Target::Directory(_)));
+        (self.upload && is_directory).then_some("a directory is no order of the master's: it cannot be returned")
     }
 }

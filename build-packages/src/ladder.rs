@@ -88,6 +88,10 @@ impl Ladder<'_> {
                     }
                 }
             }
+            // What somebody ended has not failed.
+            if self.pulse.stop.is_raised() {
+                return Ok(Product::Ended);
+            }
         }
         self.pulse.enter("failure");
         Ok(Product::Failed(log::compressed(&self.places.logs)?))

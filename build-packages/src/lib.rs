@@ -23,7 +23,9 @@ mod pause;
 mod products;
 mod progress;
 mod pulse;
+mod readiness;
 pub mod settings;
+mod signing;
 mod sources;
 pub mod straw;
 mod target;
@@ -69,6 +71,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
         Err(code) => return code,
     };
     let messages = Messages::new("build-packages", &cli.common);
+    if let Some(contradiction) = cli.contradiction() {
+        messages.error(contradiction);
+        return Failure::Usage.into();
+    }
     let environment = common::cli::environment();
     let ended = match &cli.local {
         None => run(&cli, &environment, &messages),
@@ -96,14 +102,17 @@ pub fn run(cli: &Cli, environment: &Environment, messages: &Messages) -> anyhow:
     let mut settings = Settings::read(&config, environment)?;
     apply_options(cli, &mut settings);
     let employer = settings.employer.as_ref().context("there is no master")?;
+    readiness::check(&settings, &config, environment)?;
     common::atomic::create_directory(&settings.work_dir)?;
     let lock = settings.work_dir.join("builder.lock");
     let _alone = Lock::acquire(&lock, Mode::Exclusive, Patience::Never)
         .context("another build-packages works with the same work_dir")?;
+    let outbox = Outbox::open(&settings.work_dir)?;
+    outbox.sweep();
     let builder = Builder {
         workshop: Workshop {
             connection: Connection::new(employer, &settings),
-            outbox: Outbox::open(&settings.work_dir)?,
+            outbox,
             settings: &settings,
             config: &config,
             messages,
@@ -123,8 +132,12 @@ fn run_local(
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
     let mut config = common::cli::load_config(&cli.common, environment, messages)?;
-    let mut settings = Settings::read_local(&config, environment)?;
+    let mut settings = match cli.upload {
+        true => Settings::read_returning(&config, environment)?,
+        false => Settings::read_local(&config, environment)?,
+    };
     apply_options(cli, &mut settings);
+    readiness::check(&settings, &config, environment)?;
     // The clones and the metadata lie below it, too.
     config.set("work_dir", settings.work_dir.display().to_string());
     common::atomic::create_directory(&settings.work_dir)?;

@@ -6,7 +6,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use common::atomic;
 use common::build_list::Order;
 use common::cli::Messages;
 use common::config::Config;
@@ -15,6 +16,7 @@ use common::interrupt::Interrupt;
 use common::lock::{Lock, Mode, Patience};
 use common::names::{PkgBase, Revision};
 use common::source::{Sources, SubPkgrel, SubRelease};
+use thiserror::Error;
 
 use crate::Outcome;
 use crate::attempt::{self, Places};
@@ -43,6 +45,11 @@ pub struct Surroundings {
     pub columns: Option<usize>,
 }
 
+/// A package that is nowhere.
+#[derive(Debug, Error)]
+#[error("no git repository has {0}")]
+struct UnknownPackage(PkgBase);
+
 /// A local build.
 pub(crate) struct Local<'a> {
     pub(crate) settings: &'a Settings,
@@ -58,9 +65,15 @@ impl Local<'_> {
     /// # Errors
     /// The sources cannot be had, or a file cannot be read or written.
     pub(crate) fn run(&self, cli: &Cli, target: &Target, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-        let (origin, title, destination) = self.origin(cli, target)?;
+        let (origin, title, destination) = match self.origin(cli, target) {
+            Err(error) if error.is::<UnknownPackage>() => {
+                self.messages.error(error);
+                return Ok(Outcome::Stopped);
+            }
+            found => found?,
+        };
         let builds = self.settings.work_dir.join("builds");
-        common::atomic::create_directory(&builds)?;
+        atomic::create_directory(&builds)?;
         let _alone = Lock::acquire(
             &builds.join(format!(".local.{title}.lock")),
             Mode::Exclusive,
@@ -78,15 +91,17 @@ impl Local<'_> {
                 ));
                 return Ok(Outcome::Stopped);
             }
-            Product::Ended => return Ok(Outcome::Stopped),
+            Product::Ended => {
+                self.messages.error(format_args!("{title}: interrupted"));
+                return Ok(Outcome::Stopped);
+            }
         }
         let files = products::finish(&places.packages, &[], self.settings, self.messages)?;
         if let (true, Origin::Order(origin)) = (cli.upload, &origin) {
             return self.upload(&origin.order, cli.sub_pkgrel, &files);
         }
         for file in &files {
-            let target = destination.join(file.file_name().unwrap_or_default());
-            move_file(file, &target).with_context(|| format!("cannot write {}", target.display()))?;
+            let target = move_file(file, &destination)?;
             let is_package = target.to_string_lossy().rsplit('/').next().is_some_and(is_package_name);
             if is_package {
                 writeln!(out, "{}", target.display())?;
@@ -129,9 +144,6 @@ impl Local<'_> {
             anyhow::Ok(sources)
         };
         let (sources, order) = match target {
-            Target::Directory(_) if cli.upload => {
-                bail!("a directory is no order of the master's: it cannot be returned")
-            }
             Target::Directory(path) => {
                 let path = here.join(path);
                 let found = path.canonicalize();
@@ -212,7 +224,7 @@ fn order_at_heads(pkgbase: &PkgBase, sources: &Sources) -> anyhow::Result<Order>
     let heads = sources.heads()?;
     let view = sources.merged_view(&heads)?;
     let package = view.get(pkgbase);
-    let package = package.with_context(|| format!("no git repository has {pkgbase}"))?;
+    let package = package.ok_or_else(|| UnknownPackage(pkgbase.clone()))?;
     Ok(sources.order(&heads, pkgbase, package))
 }
 
@@ -220,11 +232,15 @@ fn is_package_name(name: &str) -> bool {
     name.parse::<common::version::PackageFileName>().is_ok()
 }
 
-/// Moves a file, also to another file system.
-fn move_file(from: &Path, to: &Path) -> std::io::Result<()> {
-    if std::fs::rename(from, to).is_ok() {
-        return Ok(());
+/// Moves a file, also to another file system, where it appears when it is whole.
+fn move_file(from: &Path, directory: &Path) -> anyhow::Result<PathBuf> {
+    let to = directory.join(from.file_name().unwrap_or_default());
+    if std::fs::rename(from, &to).is_err() {
+        let mut copy = atomic::temporary_file(directory)?;
+        let copied = std::fs::File::open(from).and_then(|mut file| std::io::copy(&mut file, &mut copy));
+        copied.with_context(|| format!("cannot write {}", to.display()))?;
+        atomic::persist(copy, &to)?;
+        atomic::remove(from)?;
     }
-    std::fs::copy(from, to)?;
-    std::fs::remove_file(from)
+    Ok(to)
 }

@@ -65,11 +65,15 @@ impl Outbox {
     pub(crate) fn open(work_dir: &Path) -> anyhow::Result<Self> {
         let directory = work_dir.join("outbox");
         atomic::create_directory(&directory)?;
-        atomic::sweep(&directory, Duration::ZERO);
         Ok(Self {
             directory,
             refused: work_dir.join("refused"),
         })
+    }
+
+    /// Removes what a killed builder was packing. Only who has the builder's lock may.
+    pub(crate) fn sweep(&self) {
+        atomic::sweep(&self.directory, Duration::ZERO);
     }
 
     /// Packs files into a parcel, flat.

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use common::cli::Messages;
 use common::names::FileName;
-use common::process::Command;
 use common::version::PackageFileName;
 
 use crate::companions;
-use crate::settings::{Settings, Signing};
+use crate::settings::Settings;
+use crate::signing;
 
 /// The package files to return: those that are expected, or, when the master did not say, all but debug packages.
 ///
@@ -67,32 +66,11 @@ pub(crate) fn finish(
     let mut files = Vec::new();
     for package in choose(directory, expected)? {
         files.extend(companions::make(&package, settings, messages)?);
-        files.extend(sign(&package, settings)?);
+        files.extend(signing::sign(&package, settings)?);
         files.push(package);
     }
     files.sort();
     Ok(files)
-}
-
-/// Signs a package with the builder's key.
-fn sign(package: &Path, settings: &Settings) -> anyhow::Result<Option<PathBuf>> {
-    let Signing::Key(key) = &settings.signing else {
-        return Ok(None);
-    };
-    let mut signature = package.to_owned().into_os_string();
-    signature.push(".sig");
-    let mut gpg = Command::new("gpg")
-        .args(["--batch", "--yes", "--no-tty", "--no-armor", "--local-user", key])
-        .arg("--output")
-        .arg(&signature)
-        .arg("--detach-sign")
-        .arg(package)
-        .timeout(Duration::from_secs(300));
-    for (variable, value) in &settings.environment {
-        gpg = gpg.env(variable, value);
-    }
-    gpg.run().context("cannot sign")?;
-    Ok(Some(PathBuf::from(signature)))
 }
 
 #[cfg(test)]

@@ -100,14 +100,22 @@ impl Settings {
     /// # Errors
     /// A key is missing or wrong.
     pub fn read(config: &Config, environment: &Environment) -> Result<Self, ConfigError> {
-        let mut settings = Self::read_local(config, environment)?;
+        let mut settings = Self::read_returning(config, environment)?;
+        settings.work_dir = config.required_path("work_dir")?;
+        Ok(settings)
+    }
+
+    /// Reads the configuration of a local build whose result is returned to a master.
+    ///
+    /// # Errors
+    /// A key is missing or wrong.
+    pub fn read_returning(config: &Config, environment: &Environment) -> Result<Self, ConfigError> {
         config.required("master")?;
         config.required("builder_name")?;
-        settings.work_dir = config.required_path("work_dir")?;
         if config.switch("require_signatures", true)? {
             config.required("package_key")?;
         }
-        Ok(settings)
+        Self::read_local(config, environment)
     }
 
     /// Reads the configuration of a builder without a master: much less has to be set.

@@ -14,7 +14,7 @@ use common::config::Config;
 use common::git::GitError;
 use common::interrupt::Interrupt;
 use common::source::SourceError;
-use common::state::order_id;
+use common::state::{order_id, parse_order_id};
 
 use crate::attempt::{self, Places};
 use crate::heartbeat::Heartbeat;
@@ -159,14 +159,19 @@ impl Workshop<'_> {
         }
     }
 
-    /// Signs and packs the packages of a complete build into the outbox.
+    /// Signs and packs the packages of a complete build into the outbox. When that does not work the build stays where it
+    /// is, for the next start.
     fn pack(&self, places: &Places, answer: &Answer) -> anyhow::Result<Verdict> {
-        let files = products::finish(&places.packages, &answer.files, self.settings, self.messages)?;
         let parcel = Parcel {
             order: answer.assignment.order.clone(),
             verdict: Verdict::Packages(answer.assignment.sub_pkgrel),
         };
-        self.outbox.put(&parcel, &files)?;
+        products::finish(&places.packages, &answer.files, self.settings, self.messages)
+            .and_then(|files| self.outbox.put(&parcel, &files))
+            .with_context(|| {
+                let (pkgbase, place) = (&parcel.order.pkgbase, places.directory.display());
+                format!("{pkgbase} is built, waits in {place} and is returned by the next start")
+            })?;
         Ok(parcel.verdict)
     }
 
@@ -178,19 +183,35 @@ impl Workshop<'_> {
         let builds = self.builds();
         atomic::create_directory(&builds)?;
         for entry in std::fs::read_dir(&builds).with_context(|| format!("cannot read {}", builds.display()))? {
-            let places = Places::below(&entry?.path());
+            let entry = entry?;
+            // Local builds, which may run just now, lie here, too.
+            if !entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| parse_order_id(name).is_ok())
+            {
+                continue;
+            }
+            let places = Places::below(&entry.path());
             let marker = atomic::read_text(&places.directory.join(BUILT)).unwrap_or_default();
             if let Some(answer) = marker.and_then(|text| text.parse::<Answer>().ok()) {
-                let pkgbase = &answer.assignment.order.pkgbase;
-                match self.pack(&places, &answer) {
-                    Ok(_) => self
-                        .messages
-                        .note(format_args!("{pkgbase}: was built before the last end")),
-                    Err(error) => self.messages.error(format_args!("{pkgbase}: {error:#}")),
-                }
+                self.pack_again(&places, &answer)?;
             }
             attempt::remove_directory(&places.directory)?;
         }
+        Ok(())
+    }
+
+    /// Packs what an earlier run has built to the end; what is not there as a whole cannot be packed.
+    fn pack_again(&self, places: &Places, answer: &Answer) -> anyhow::Result<()> {
+        let pkgbase = &answer.assignment.order.pkgbase;
+        if let Err(error) = products::choose(&places.packages, &answer.files) {
+            self.messages.error(format_args!("{pkgbase}: {error:#}"));
+            return Ok(());
+        }
+        self.pack(places, answer)?;
+        self.messages
+            .note(format_args!("{pkgbase}: was built before the last end"));
         Ok(())
     }
 

@@ -271,6 +271,22 @@ fn a_builder_that_is_killed_after_the_build_builds_nothing_again() {
 }
 
 #[test]
+fn a_package_that_cannot_be_signed_waits_until_it_can() {
+    let Some(works) = Works::new(&["a"], "mv \"$GNUPGHOME/private-keys-v1.d\" \"$here/hidden\"") else {
+        return;
+    };
+    let said = works.builder(&[]).run().expect(74).stderr;
+    assert!(said.contains("a is built, waits in "), "{said}");
+    let said = works.builder(&[]).run().expect(78).stderr;
+    assert!(said.contains("package_key"), "{said}");
+    let keys = works.key.path().join("private-keys-v1.d");
+    std::fs::remove_dir_all(&keys).ok();
+    std::fs::rename(works.at("hidden"), keys).unwrap();
+    works.builder(&[]).run().expect(0);
+    works.expect_exactly_once(&["a"], 1);
+}
+
+#[test]
 fn a_builder_that_is_killed_before_or_after_the_upload_returns_the_package_once() {
     let Some(works) = Works::with_packages_of(LARGE, &["a"], "") else {
         return;

@@ -79,7 +79,7 @@ fn a_package_is_built_at_the_heads_of_the_git_repositories() {
     assert!(ended.stdout.ends_with("/here/a-2-1.0-any.pkg.tar.zst\n"), "{ended:?}");
     let again = laptop.run(&["--local", "a", "--sub-pkgrel", "3"]).expect(0);
     assert!(again.stdout.ends_with("/here/a-2-1.3-any.pkg.tar.zst\n"), "{again:?}");
-    let unknown = laptop.run(&["--local", "nothing"]).expect(74);
+    let unknown = laptop.run(&["--local", "nothing"]).expect(1);
     assert!(unknown.stderr.contains("no git repository has nothing"), "{unknown:?}");
 }
 
@@ -114,7 +114,7 @@ fn scenario_56_options_that_are_about_orders_of_a_master_do_not_go_with_a_local_
     ] {
         laptop.run(words).expect(64);
     }
-    let ended = laptop.run(&["-l", "./mine", "-u"]).expect(74);
+    let ended = laptop.run(&["-l", "./mine", "-u"]).expect(64);
     assert!(ended.stderr.contains("no order of the master's"), "{ended:?}");
 }
 
@@ -154,13 +154,19 @@ fn an_answer_that_cannot_be_written_is_an_error_and_the_package_is_there() {
 #[test]
 fn the_result_of_a_local_build_of_an_order_can_be_returned() {
     let laptop = Laptop::new(BUILD);
-    let ended = laptop.run(&["-l", "a", "-u"]).expect(74);
-    assert!(ended.stderr.contains("master and builder_name are needed"), "{ended:?}");
     let site = &laptop.0;
-    site.configure(&format!(
-        "builder_name=one\nmaster=ssh://slave@master.example\nssh_command='{}'\n",
-        site.path("ssh").display()
-    ));
+    for line in [
+        format!(
+            "master=ssh://slave@master.example\nssh_command='{}'\n",
+            site.path("ssh").display()
+        ),
+        "builder_name=one\n".to_owned(),
+        "require_signatures=no\n".to_owned(),
+    ] {
+        laptop.run(&["-l", "a", "-u"]).expect(78);
+        assert_eq!(site.read("builds"), "", "nothing is built in vain");
+        site.configure(&line);
+    }
     laptop.run(&["-l", "a", "-u", "--sub-pkgrel", "1"]).expect(0);
     assert!(
         site.read("calls").trim_end().ends_with(" core 1"),

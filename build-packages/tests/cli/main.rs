@@ -5,6 +5,7 @@
 mod ladder;
 mod local;
 mod site;
+mod trouble;
 
 use testkit::packaging::{FILE, LINK, Remote};
 
