@@ -1,5 +1,5 @@
 //! Working copies: an overlay over one generation of the root and perhaps a layer of dependencies, and the directories of
-//! one run.
+//! one run. An interpreter that has to be there lies below all of them, so that it is in none.
 //!
 //! Invariant: a copy's lock is held by the process that uses it and by nobody else; a copy whose lock is free was kept
 //! ([`Kept`]) or is left from a killed process. The mount is private to the namespace, so it ends with the processes.
@@ -31,6 +31,7 @@ pub(crate) struct WorkingCopy {
     since: Instant,
     directory: PathBuf,
     below: Option<Below>,
+    ground: Option<PathBuf>,
     is_kept: bool,
     _lock: Lock,
 }
@@ -69,6 +70,7 @@ impl WorkingCopy {
             since,
             directory,
             below: None,
+            ground: None,
             is_kept: false,
             _lock: lock,
         })
@@ -101,6 +103,7 @@ impl WorkingCopy {
             since: Instant::now(),
             directory,
             below: None,
+            ground: None,
             is_kept: true,
             _lock: lock,
         };
@@ -140,6 +143,13 @@ impl WorkingCopy {
         self.below.as_ref()
     }
 
+    /// Lets a tree be seen in the copy wherever nothing else is.
+    pub(crate) fn lay_over(&mut self, ground: PathBuf) -> Result<()> {
+        let below = self.unmount()?;
+        self.ground = Some(ground);
+        below.map_or(Ok(()), |below| self.mount_again(below))
+    }
+
     /// Lays a fresh copy over a root and perhaps a layer; what an earlier one held is gone.
     pub(crate) fn mount(&mut self, below: Below) -> Result<()> {
         self.unmount()?;
@@ -153,10 +163,12 @@ impl WorkingCopy {
     pub(crate) fn mount_again(&mut self, below: Below) -> Result<()> {
         let (upper, work, root) = (self.part("upper")?, self.part("work")?, self.part("root")?);
         let layer = below.layer.as_ref().map(|layer| format!("{}:", layer.tree().display()));
+        let ground = self.ground.as_ref().map(|ground| format!(":{}", ground.display()));
         let options = format!(
-            "userxattr,lowerdir={}{},upperdir={},workdir={}",
+            "userxattr,lowerdir={}{}{},upperdir={},workdir={}",
             layer.unwrap_or_default(),
             below.generation.root().display(),
+            ground.unwrap_or_default(),
             upper.display(),
             work.display()
         );

@@ -3,7 +3,7 @@
 //! From Linux 6.7 on binfmt_misc belongs to a user namespace: the process inside mounts one of its own and registers the
 //! interpreter there, so no root is needed and the host stays as it is. Before, the host's entry counts, which
 //! `archbuild binfmt` makes as root. With the flag F the kernel opens the interpreter when it is registered, and nothing
-//! of it has to be in the chroot; an entry of the host without that flag wants a copy at the same path.
+//! of it has to be in the chroot; an entry of the host without that flag wants one at the same path ([`Lodger`]).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -123,10 +123,15 @@ impl Runner {
         })
     }
 
-    /// Makes it work in this user namespace. Says whether the host's entry has to serve.
-    pub(crate) fn set_up(&self, arch: &str) -> Result<()> {
-        let Self::Emulated { interpreter, .. } = self else {
-            return Ok(());
+    /// Makes it work in this user namespace. Returns the interpreter when it has to be in the chroot, since the host's
+    /// entry has to serve and wants it there.
+    pub(crate) fn set_up(&self, arch: &str) -> Result<Option<Lodger>> {
+        let Self::Emulated {
+            interpreter,
+            wanted_in_root,
+        } = self
+        else {
+            return Ok(None);
         };
         test_interpreter(interpreter)?;
         // Before Linux 6.7 only the host's root may.
@@ -140,30 +145,42 @@ impl Runner {
         .is_ok()
         {
             register(known(arch)?, interpreter)?;
+            return Ok(None);
         }
-        Ok(())
-    }
-
-    /// Puts the interpreter into a root, where the host wants it there.
-    pub(crate) fn copy_into(&self, root: &Path) -> Result<()> {
-        let Self::Emulated {
-            interpreter,
-            wanted_in_root: Some(place),
-        } = self
-        else {
-            return Ok(());
-        };
-        let place = root.join(place.strip_prefix("/").unwrap_or(place));
-        if let Some(parent) = place.parent() {
-            fs::create_dir_all(parent).context("cannot put the interpreter into the root")?;
-        }
-        fs::copy(interpreter, &place).context("cannot put the interpreter into the root")?;
-        Ok(())
+        Ok(wanted_in_root.as_ref().map(|place| Lodger {
+            interpreter: interpreter.clone(),
+            place: place.strip_prefix("/").unwrap_or(place).to_owned(),
+        }))
     }
 
     /// Whether programs are emulated.
     pub(crate) const fn is_emulated(&self) -> bool {
         matches!(self, Self::Emulated { .. })
+    }
+}
+
+/// An interpreter that has to be in a chroot as long as programs run there, and is no part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lodger {
+    interpreter: PathBuf,
+    /// Where, relative to the chroot.
+    place: PathBuf,
+}
+
+impl Lodger {
+    /// Puts it into a tree that is not used yet.
+    pub(crate) fn move_in(&self, tree: &Path) -> Result<()> {
+        let place = tree.join(&self.place);
+        if let Some(parent) = place.parent() {
+            fs::create_dir_all(parent).context("cannot put the interpreter into the chroot")?;
+        }
+        fs::copy(&self.interpreter, &place).context("cannot put the interpreter into the chroot")?;
+        Ok(())
+    }
+
+    /// Takes it out of a tree.
+    pub(crate) fn move_out(&self, tree: &Path) -> Result<()> {
+        fs::remove_file(tree.join(&self.place)).context("cannot take the interpreter out of the chroot")
     }
 }
 
@@ -340,25 +357,6 @@ mod tests {
             assert_eq!(is_native(machine, arch), is, "{machine} {arch}");
         }
         assert!(Runner::find("vax", None).is_err());
-    }
-
-    #[test]
-    fn an_interpreter_that_the_host_wants_in_a_root_is_copied_there() {
-        let root = tempfile::tempdir().unwrap();
-        let mut runner = Runner::Emulated {
-            interpreter: "/bin/true".into(),
-            wanted_in_root: Some("/usr/bin/qemu-x".into()),
-        };
-        runner.copy_into(root.path()).unwrap();
-        let copy = root.path().join("usr/bin/qemu-x");
-        assert_eq!(fs::read(&copy).unwrap(), fs::read("/bin/true").unwrap());
-        test_interpreter(&copy).unwrap();
-        if let Runner::Emulated { wanted_in_root, .. } = &mut runner {
-            *wanted_in_root = None;
-        }
-        let empty = tempfile::tempdir().unwrap();
-        runner.copy_into(empty.path()).unwrap();
-        assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
     }
 
     #[test]

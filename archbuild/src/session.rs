@@ -15,7 +15,7 @@ use nix::sys::stat::Mode;
 use crate::QUICK_LINT;
 use crate::copy::{Below, WorkingCopy};
 use crate::databases::Databases;
-use crate::emulation::Runner;
+use crate::emulation::Lodger;
 use crate::layers;
 use crate::layout::Layout;
 use crate::pacman::{Pacman, Purpose};
@@ -49,8 +49,8 @@ pub(crate) struct Session<'a> {
     pub(crate) copy: WorkingCopy,
     /// What chroots are made from.
     pub(crate) parts: &'a Parts,
-    /// How programs of the target run.
-    runner: &'a Runner,
+    /// The interpreter, when it has to be in a root while packages are installed there.
+    lodger: Option<Lodger>,
     /// pacman for the working copy.
     pub(crate) pacman: Pacman,
     /// pacman for a root.
@@ -65,7 +65,7 @@ impl<'a> Session<'a> {
     /// Begins a run in a directory that has the files of the request.
     pub(crate) fn new(
         layout: &'a Layout,
-        copy: WorkingCopy,
+        mut copy: WorkingCopy,
         request: &'a Request,
         interrupt: &Interrupt,
         messages: Messages,
@@ -74,9 +74,14 @@ impl<'a> Session<'a> {
             .task
             .parts()
             .context("the request does not say what the chroot is made from")?;
-        request.runner.set_up(request.arch.as_str())?;
+        let lodger = request.runner.set_up(request.arch.as_str())?;
+        if let Some(lodger) = &lodger {
+            let ground = copy.part("interpreter")?;
+            lodger.move_in(&ground)?;
+            copy.lay_over(ground)?;
+        }
         Ok(Self {
-            runner: &request.runner,
+            lodger,
             pacman: Pacman::new(layout, &copy, Purpose::Copy(parts), interrupt)?,
             root_pacman: Pacman::new(layout, &copy, Purpose::Root(parts), interrupt)?,
             interrupt: interrupt.clone(),
@@ -112,9 +117,11 @@ impl<'a> Session<'a> {
         self.messages
             .note(format_args!("making the root {}", self.layout.roots().link().display()));
         roots::make(self.layout, &right, self.kind(), |root| {
-            self.runner.copy_into(root)?;
+            let lodger = self.lodger.as_ref();
+            lodger.map_or(Ok(()), |lodger| lodger.move_in(root))?;
             self.root_pacman.refresh(root)?;
-            self.root_pacman.install_root(root, ROOT_PACKAGES)
+            self.root_pacman.install_root(root, ROOT_PACKAGES)?;
+            lodger.map_or(Ok(()), |lodger| lodger.move_out(root))
         })
         .context("the root cannot be made")?;
         self.after_making(&right)
@@ -200,7 +207,6 @@ impl<'a> Session<'a> {
     /// Writes the configuration, the build user and what finds hosts into the copy.
     pub(crate) fn configure(&self, debug: DebugPackages) -> Result<()> {
         let root = self.copy.root();
-        self.runner.copy_into(&root)?;
         let tree = Tree::open(&root)?;
         if root.join(LINTS).is_dir() {
             tree.write(&format!("{LINTS}/zz-quick-lint.sh"), QUICK_LINT)?;

@@ -37,13 +37,18 @@ impl Place {
         Self::on_mirror(&mirror()?, name)
     }
 
-    /// A place with chroots of another architecture; none without its mirror.
+    /// A place with the chroots of another architecture that all tests share; none without its mirror.
     pub(crate) fn foreign(arch: &str) -> Option<Self> {
+        Self::foreign_with_chroots(arch, "archbuild")
+    }
+
+    /// A place with chroots of another architecture and of some name.
+    pub(crate) fn foreign_with_chroots(arch: &str, name: &str) -> Option<Self> {
         let variable = match arch {
             "i686" => "PORTSMITH_TEST_I686_MIRROR",
             _ => "PORTSMITH_TEST_FOREIGN_MIRROR",
         };
-        let mut place = Self::on_mirror(&need::directory(variable)?, "archbuild")?;
+        let mut place = Self::on_mirror(&need::directory(variable)?, name)?;
         place.configure(&format!("arch={arch}\n"));
         Some(place)
     }
