@@ -185,11 +185,8 @@ impl Workshop<'_> {
         for entry in std::fs::read_dir(&builds).with_context(|| format!("cannot read {}", builds.display()))? {
             let entry = entry?;
             // Local builds, which may run just now, lie here, too.
-            if !entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| parse_order_id(name).is_ok())
-            {
+            let order = entry.file_name().to_str().map(parse_order_id);
+            if !matches!(order, Some(Ok(_))) {
                 continue;
             }
             let places = Places::below(&entry.path());
