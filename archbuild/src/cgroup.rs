@@ -13,6 +13,8 @@
 
 mod delegation;
 mod group;
+#[cfg(test)]
+mod machine;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};

@@ -1,5 +1,6 @@
 //! The control groups of builds, real ones: what is in them while a build runs, and what is left of them. Whether the kernel
-//! keeps limits of memory and processes depends on the machine; that it does is shown in a virtual one.
+//! keeps limits of memory and processes depends on the machine; that it does is shown in a virtual one
+//! (`archbuild::cgroup::machine`).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers, too")]
 
