@@ -86,10 +86,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
     match ended {
         Ok(Outcome::Finished) => ExitCode::SUCCESS,
         Ok(Outcome::Stopped) => ExitCode::from(1),
-        Err(error) => {
-            messages.error(common::cli::sentence(error.chain()));
-            Failure::of(error.chain()).into()
-        }
+        Err(error) => Failure::report(&messages, error.chain()),
     }
 }
 

@@ -7,7 +7,6 @@
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -121,8 +120,7 @@ impl Cli {
 pub fn run(config: &Config, builder: &Builder, sign: &Sign<'_>, messages: &Messages) -> anyhow::Result<Outcome> {
     let now = Now::read();
     let work_dir = WorkDir::open(config)?;
-    let patience = Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 10)?));
-    let _locks = work_dir.lock(Scope::BuildList, patience)?;
+    let _locks = work_dir.lock(Scope::BuildList, Patience::configured(config)?)??;
     let (list, _) = BuildList::read(&work_dir.build_list())?;
     let leases = work_dir.leases();
     let file = leases.read(builder)?;

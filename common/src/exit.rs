@@ -8,11 +8,35 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::account::AccountError;
+use crate::cli::{Messages, sentence};
 use crate::config::ConfigError;
 use crate::metadata::MetadataError;
 use crate::repository::RepositoryError;
 use crate::source::SourceError;
-use crate::work_dir::WorkDirError;
+use crate::work_dir::{Hindrance, WorkDirError};
+
+/// How a tool ends that is run by hand and changes the master's state or nothing.
+#[derive(Debug)]
+pub enum Change {
+    /// Done, or there was nothing to do: 0.
+    Done,
+    /// The locks are held, or the master is insane: nothing was changed, 1.
+    Hindered(Hindrance),
+}
+
+impl Change {
+    /// Says what hindered it, and the exit code.
+    #[must_use]
+    pub fn report(&self, messages: &Messages) -> ExitCode {
+        match self {
+            Self::Done => ExitCode::SUCCESS,
+            Self::Hindered(hindrance) => {
+                messages.error(format_args!("nothing changed: {hindrance}"));
+                ExitCode::from(1)
+            }
+        }
+    }
+}
 
 /// General failures, the same for every tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +76,15 @@ impl Failure {
             Self::Io
         }
     }
+
+    /// Says what failed, and its exit code. Give it the whole chain of causes.
+    pub fn report<'a>(
+        messages: &Messages,
+        causes: impl IntoIterator<Item = &'a (dyn Error + 'static)> + Clone,
+    ) -> ExitCode {
+        messages.error(sentence(causes.clone()));
+        Self::of(causes).into()
+    }
 }
 
 impl From<Failure> for ExitCode {
@@ -60,11 +93,22 @@ impl From<Failure> for ExitCode {
     }
 }
 
-/// Whether the reader of the answer went away: for a listing that is no failure.
+/// Whether an error is that the reader of the answer went away: for a listing that is no failure.
 #[must_use]
 pub fn is_closed_pipe<'a>(causes: impl IntoIterator<Item = &'a (dyn Error + 'static)>) -> bool {
     let mut errors = causes.into_iter().filter_map(|cause| cause.downcast_ref::<io::Error>());
     errors.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// What came of writing a listing: that its reader went away is no failure.
+///
+/// # Errors
+/// It could not be written for another reason.
+pub fn of_listing(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// Whether one of the causes of an error is that the configuration is missing or wrong, so that it ends with 78. Give

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::config::{Config, ConfigError};
 use crate::interrupt::Interrupt;
 
 /// How often somebody who waits without end looks whether he is asked to.
@@ -35,6 +36,17 @@ pub enum Patience {
     Never,
     /// At most so long.
     Bounded(Duration),
+}
+
+impl Patience {
+    /// That of a tool that somebody waits for: `lock_wait_seconds`, 10 when it is not set.
+    ///
+    /// # Errors
+    /// The value is no number.
+    pub fn configured(config: &Config) -> Result<Self, ConfigError> {
+        let seconds = config.number("lock_wait_seconds", 10)?;
+        Ok(Self::Bounded(Duration::from_secs(seconds)))
+    }
 }
 
 /// A lock that could not be had.

@@ -22,23 +22,23 @@ pub enum WorkDirError {
     /// A configuration key is missing or wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A directory cannot be made.
+    /// A file cannot be read, or a directory cannot be made.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A lock cannot be used.
+    #[error(transparent)]
+    Lock(LockError),
 }
 
-/// Why a tool that changes state may not work now. None of these is an error of the caller.
+/// Why a tool that changes state may not work now. None of these is an error.
 #[derive(Debug, Error)]
 pub enum Hindrance {
-    /// A lock is held or cannot be used.
+    /// Somebody else holds a lock.
     #[error(transparent)]
-    Lock(#[from] LockError),
+    Locked(LockError),
     /// The master is insane.
     #[error("the build master is insane: {0}")]
     Insane(String),
-    /// The flag cannot be read.
-    #[error(transparent)]
-    File(#[from] FileError),
 }
 
 /// Which of the locks a tool needs.
@@ -92,11 +92,20 @@ impl WorkDir {
         Ok(work_dir)
     }
 
-    /// Takes the locks of a scope in their order, the sanity lock shared, and looks at the master's sanity.
+    /// Takes the locks of a scope in their order, the sanity lock shared, and looks at the master's sanity; or says what
+    /// hinders that.
     ///
     /// # Errors
-    /// A lock is not to be had in time, or the master is insane.
-    pub fn lock(&self, scope: Scope, patience: Patience) -> Result<Locks, Hindrance> {
+    /// A lock cannot be used, or the sanity flag cannot be read.
+    pub fn lock(&self, scope: Scope, patience: Patience) -> Result<Result<Locks, Hindrance>, WorkDirError> {
+        let locks = match self.locks(scope, patience) {
+            Ok(locks) => locks,
+            Err(error) => return hindered(error),
+        };
+        Ok(self.insanity()?.map_or(Ok(locks), Err))
+    }
+
+    fn locks(&self, scope: Scope, patience: Patience) -> Result<Locks, LockError> {
         let exclusive = |path: &Path| Lock::acquire(path, Mode::Exclusive, patience);
         let build_list = match scope {
             Scope::BuildList | Scope::Both => Some(exclusive(&self.build_list_lock)?),
@@ -106,10 +115,8 @@ impl WorkDir {
             Scope::PackageDatabase | Scope::Both => Some(exclusive(&self.package_database_lock)?),
             Scope::BuildList => None,
         };
-        let sanity = Lock::acquire(&self.sanity_check_lock, Mode::Shared, patience)?;
-        self.check_sanity()?;
         Ok(Locks {
-            _sanity: sanity,
+            _sanity: Lock::acquire(&self.sanity_check_lock, Mode::Shared, patience)?,
             _package_database: package_database,
             _build_list: build_list,
         })
@@ -119,16 +126,19 @@ impl WorkDir {
     /// and say whether it is well, or to mend it.
     ///
     /// # Errors
-    /// A lock is not to be had in time.
-    pub fn lock_everything(&self, patience: Patience) -> Result<Locks, LockError> {
+    /// A lock cannot be used.
+    pub fn lock_everything(&self, patience: Patience) -> Result<Result<Locks, Hindrance>, WorkDirError> {
         let exclusive = |path: &Path| Lock::acquire(path, Mode::Exclusive, patience);
-        let build_list = exclusive(&self.build_list_lock)?;
-        let package_database = exclusive(&self.package_database_lock)?;
-        Ok(Locks {
-            _sanity: exclusive(&self.sanity_check_lock)?,
-            _package_database: Some(package_database),
-            _build_list: Some(build_list),
-        })
+        let locks = || {
+            let build_list = exclusive(&self.build_list_lock)?;
+            let package_database = exclusive(&self.package_database_lock)?;
+            Ok(Locks {
+                _sanity: exclusive(&self.sanity_check_lock)?,
+                _package_database: Some(package_database),
+                _build_list: Some(build_list),
+            })
+        };
+        locks().map_or_else(hindered, |locks| Ok(Ok(locks)))
     }
 
     /// Why the master is insane; an empty file, or none, where it is well.
@@ -137,15 +147,12 @@ impl WorkDir {
         self.root.join("build-master-sanity")
     }
 
-    /// Refuses when the master is insane.
+    /// Whether the master is insane, as something that hinders.
     ///
     /// # Errors
-    /// [`Hindrance::Insane`] with the reason.
-    pub fn check_sanity(&self) -> Result<(), Hindrance> {
-        match sanity::complaint(&self.sanity_flag())? {
-            None => Ok(()),
-            Some(reason) => Err(Hindrance::Insane(reason)),
-        }
+    /// The flag cannot be read.
+    pub fn insanity(&self) -> Result<Option<Hindrance>, WorkDirError> {
+        Ok(sanity::complaint(&self.sanity_flag())?.map(Hindrance::Insane))
     }
 
     /// The directory itself.
@@ -253,6 +260,14 @@ impl WorkDir {
     }
 }
 
+/// That somebody holds a lock is no error.
+fn hindered<T>(error: LockError) -> Result<Result<T, Hindrance>, WorkDirError> {
+    match error {
+        LockError::Busy { .. } => Ok(Err(Hindrance::Locked(error))),
+        LockError::Io { .. } => Err(WorkDirError::Lock(error)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,9 +277,24 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let config = Config::from_text(&format!("work_dir='{}'", directory.path().display())).unwrap();
         let work_dir = WorkDir::open(&config).unwrap();
-        drop(work_dir.lock(Scope::Both, Patience::Never).unwrap());
+        drop(work_dir.lock(Scope::Both, Patience::Never).unwrap().unwrap());
         atomic::write(&directory.path().join("build-master-sanity"), b"files are missing\n").unwrap();
-        let error = work_dir.lock(Scope::BuildList, Patience::Never).unwrap_err();
-        assert!(error.to_string().contains("files are missing"), "{error}");
+        let hindrance = work_dir.lock(Scope::BuildList, Patience::Never).unwrap().unwrap_err();
+        assert!(hindrance.to_string().contains("files are missing"), "{hindrance}");
+    }
+
+    #[test]
+    fn a_lock_that_is_held_hinders_and_one_that_cannot_be_used_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config::from_text(&format!("work_dir='{}'", directory.path().display())).unwrap();
+        let work_dir = WorkDir::open(&config).unwrap();
+        let held = work_dir.lock_everything(Patience::Never).unwrap().unwrap();
+        let other = work_dir.lock(Scope::BuildList, Patience::Never).unwrap();
+        assert!(matches!(other, Err(Hindrance::Locked(_))));
+        drop(held);
+        atomic::remove(&directory.path().join("build-list.lock")).unwrap();
+        atomic::create_directory(&directory.path().join("build-list.lock")).unwrap();
+        let broken = work_dir.lock(Scope::BuildList, Patience::Never);
+        assert!(matches!(broken, Err(WorkDirError::Lock(_))));
     }
 }

@@ -36,12 +36,12 @@ use common::clock::Now;
 use common::config::{Config, Environment};
 use common::exit::Failure;
 use common::journal::{Entry, Event};
-use common::lock::{LockError, Patience};
+use common::lock::Patience;
 use common::names::{FileName, NameError};
 use common::repository::{Class, Repositories, RepositoryError, Transition};
 use common::state::State;
 use common::version::PackageFileName;
-use common::work_dir::{Hindrance, Scope, WorkDir};
+use common::work_dir::{Scope, WorkDir};
 
 use crate::approval::Bugs;
 pub use crate::cli::Cli;
@@ -90,10 +90,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
             }
             ExitCode::from(outcome.code())
         }
-        Err(error) => {
-            messages.error(common::cli::sentence(error.chain()));
-            Failure::of(error.chain()).into()
-        }
+        Err(error) => Failure::report(&messages, error.chain()),
     }
 }
 
@@ -119,7 +116,7 @@ pub fn run(
         Patience::Bounded(Duration::from_secs(86400))
     } else {
         // Builders hold the build-list lock for moments, and all the time somebody does.
-        Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 10)?))
+        Patience::configured(&config)?
     };
     let outcome = master.perform(cli, patience, stdout)?;
     if !cli.no_action
@@ -142,12 +139,9 @@ impl Master<'_> {
     /// Does what is asked for: what only reads without locks, what takes long before them or after them.
     fn perform(&self, cli: &Cli, patience: Patience, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
         let locked = |work: &mut dyn FnMut() -> anyhow::Result<Outcome>| {
-            let _locks = match self.work_dir.lock(Scope::Both, patience) {
+            let _locks = match self.work_dir.lock(Scope::Both, patience)? {
                 Ok(locks) => locks,
-                Err(hindrance @ (Hindrance::Lock(_) | Hindrance::Insane(_))) => {
-                    return Ok(Outcome::Hindered(hindrance.to_string()));
-                }
-                Err(error) => return Err(error.into()),
+                Err(hindrance) => return Ok(Outcome::Hindered(hindrance.to_string())),
             };
             work()
         };
@@ -161,10 +155,9 @@ impl Master<'_> {
         if cli.check || cli.repair {
             let mut found = {
                 // An insane master is looked at and mended, too.
-                let _locks = match self.work_dir.lock_everything(patience) {
+                let _locks = match self.work_dir.lock_everything(patience)? {
                     Ok(locks) => locks,
-                    Err(busy @ LockError::Busy { .. }) => return Ok(Outcome::Hindered(busy.to_string())),
-                    Err(error) => return Err(error.into()),
+                    Err(hindrance) => return Ok(Outcome::Hindered(hindrance.to_string())),
                 };
                 if cli.repair
                     && let Some(hindered) = self.repair(patience)?
@@ -220,7 +213,7 @@ impl Master<'_> {
 
     /// The real run, with the locks held.
     fn update(&self, cli: &Cli, ahead: Ahead, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
-        let patience = Patience::Bounded(Duration::from_secs(self.config.number("lock_wait_seconds", 10)?));
+        let patience = Patience::configured(self.config)?;
         if let Some(outcome) = self.complete(patience)? {
             return Ok(outcome);
         }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use common::assignment::Assignment;
@@ -14,7 +13,7 @@ use common::config::{Config, Environment};
 use common::lease::Lease;
 use common::lock::Patience;
 use common::names::{Builder, PkgBase};
-use common::work_dir::{Hindrance, Locks, Scope, WorkDir};
+use common::work_dir::{Locks, Scope, WorkDir};
 
 use crate::basis::{Basis, Deriving};
 use crate::glance::{Ready, Seen};
@@ -53,7 +52,7 @@ impl<'a> Master<'a> {
             work_dir: WorkDir::open(config)?,
             lease_seconds: config.number("lease_seconds", 3600)?,
             limit: config.number("max_parallel_builds_per_builder", 0)?,
-            patience: Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 10)?)),
+            patience: Patience::configured(config)?,
             deriving: Deriving {
                 config,
                 environment,
@@ -155,11 +154,8 @@ impl<'a> Master<'a> {
 
     /// The locks, or why the builder has to come back.
     fn lock(&self) -> anyhow::Result<Result<Locks, String>> {
-        match self.work_dir.lock(Scope::BuildList, self.patience) {
-            Ok(locks) => Ok(Ok(locks)),
-            Err(hindrance @ (Hindrance::Lock(_) | Hindrance::Insane(_))) => Ok(Err(hindrance.to_string())),
-            Err(error) => Err(error.into()),
-        }
+        let locks = self.work_dir.lock(Scope::BuildList, self.patience)?;
+        Ok(locks.map_err(|hindrance| hindrance.to_string()))
     }
 
     /// One look at the state with the lock held, and if something can be handed out, the lease recorded.

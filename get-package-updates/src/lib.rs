@@ -28,7 +28,7 @@ use common::clock::Now;
 use common::config::{Config, Environment};
 use common::exit::Failure;
 use common::git::GitError;
-use common::lock::{LockError, Patience};
+use common::lock::Patience;
 use common::metadata::{Metadata, MetadataError};
 use common::repository::Repositories;
 use common::source::{Heads, SourceError, Sources};
@@ -116,10 +116,8 @@ fn run(config: &Config, args: &Args, messages: &Messages, out: &mut dyn Write) -
     let limit = config.number("max_deletions", 1000)?;
     let work_dir = WorkDir::open(config)?;
     let metadata = Metadata::open(config, &work_dir)?;
-    match work_dir.check_sanity() {
-        Ok(()) => {}
-        Err(Hindrance::File(error)) => return Err(error.into()),
-        Err(hindrance) => return Ok(Outcome::Hindered(hindrance)),
+    if let Some(hindrance) = work_dir.insanity()? {
+        return Ok(Outcome::Hindered(hindrance));
     }
     if !args.no_pull {
         metadata.sources().fetch()?;
@@ -148,12 +146,13 @@ fn run(config: &Config, args: &Args, messages: &Messages, out: &mut dyn Write) -
         } else {
             Patience::Never
         };
-        let _locks = match work_dir.lock(Scope::BuildList, patience) {
-            _ if only_looks => None,
-            Ok(locks) => Some(locks),
-            Err(Hindrance::Lock(error @ LockError::Io { .. })) => return Err(error.into()),
-            Err(Hindrance::File(error)) => return Err(error.into()),
-            Err(hindrance) => return Ok(Outcome::Hindered(hindrance)),
+        let _locks = if only_looks {
+            None
+        } else {
+            match work_dir.lock(Scope::BuildList, patience)? {
+                Ok(locks) => Some(locks),
+                Err(hindrance) => return Ok(Outcome::Hindered(hindrance)),
+            }
         };
         if processed_heads(&work_dir, metadata.sources())? != gathered.old_heads {
             messages.note("another run was faster; beginning again");

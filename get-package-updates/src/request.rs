@@ -70,9 +70,8 @@ pub fn request(
         }
         let _locks = match action {
             Action::Look => None,
-            Action::Put(patience) => match work_dir.lock(Scope::BuildList, patience) {
+            Action::Put(patience) => match work_dir.lock(Scope::BuildList, patience)? {
                 Ok(locks) => Some(locks),
-                Err(Hindrance::File(error)) => return Err(error.into()),
                 Err(hindrance) => return Ok(Requested::Hindered(hindrance)),
             },
         };

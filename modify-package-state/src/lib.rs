@@ -16,7 +16,6 @@ use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use common::atomic;
@@ -24,11 +23,11 @@ use common::build_list::BuildList;
 use common::cli::Messages;
 use common::clock::Now;
 use common::config::{Config, Environment};
-use common::exit::Failure;
+use common::exit::{Failure, of_listing};
 use common::journal::Entry;
 use common::lock::Patience;
 use common::repository::Repositories;
-use common::work_dir::{Hindrance, Scope, WorkDir};
+use common::work_dir::{Scope, WorkDir};
 
 use crate::cli::Action;
 pub use crate::cli::{ActionArgs, Cli};
@@ -77,10 +76,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, stdin: &mut dyn Read, stdo
             }
             ExitCode::from(outcome.code())
         }
-        Err(error) => {
-            messages.error(common::cli::sentence(error.chain()));
-            Failure::of(error.chain()).into()
-        }
+        Err(error) => Failure::report(&messages, error.chain()),
     }
 }
 
@@ -148,11 +144,8 @@ struct Master<'a> {
 impl Master<'_> {
     fn list(&self, format: Format, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
         let facts = listing::gather(&self.work_dir.states())?;
-        match listing::print(&facts, format, stdout) {
-            // Whoever read the listing has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Done),
-            printed => printed.map(|()| Outcome::Done).context("the listing cannot be written"),
-        }
+        of_listing(listing::print(&facts, format, stdout)).context("the listing cannot be written")?;
+        Ok(Outcome::Done)
     }
 
     fn modify(&self, action: Action, text: &str, report: Option<&Path>) -> anyhow::Result<Outcome> {
@@ -214,11 +207,10 @@ impl Master<'_> {
         bugs: BTreeSet<String>,
         work: impl FnOnce(&Desk<'_>) -> anyhow::Result<Vec<Effect>>,
     ) -> anyhow::Result<Result<(), String>> {
-        let patience = Patience::Bounded(Duration::from_secs(self.config.number("lock_wait_seconds", 10)?));
-        let _locks = match self.work_dir.lock(Scope::BuildList, patience) {
+        let patience = Patience::configured(self.config)?;
+        let _locks = match self.work_dir.lock(Scope::BuildList, patience)? {
             Ok(locks) => locks,
-            Err(hindrance @ (Hindrance::Lock(_) | Hindrance::Insane(_))) => return Ok(Err(hindrance.to_string())),
-            Err(error) => return Err(error.into()),
+            Err(hindrance) => return Ok(Err(hindrance.to_string())),
         };
         let (list, complaints) = BuildList::read(&self.work_dir.build_list())?;
         for complaint in complaints {

@@ -6,31 +6,21 @@ mod placement;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use common::atomic;
 use common::build_list::BuildList;
 use common::cli::Messages;
 use common::config::Config;
-use common::exit::Failure;
+use common::exit::{Change, Failure, of_listing};
 use common::lock::Patience;
 use common::names::PkgBase;
 use common::priorities::Priorities;
-use common::work_dir::{Hindrance, Scope, WorkDir};
+use common::work_dir::{Scope, WorkDir};
 use serde::Serialize;
 
 pub use crate::cli::Cli;
 use crate::placement::{Placement, place};
-
-/// How a run ended.
-#[derive(Debug)]
-pub enum Outcome {
-    /// Done, or there was nothing to do.
-    Done,
-    /// The locks are held, or the master is insane: nothing was changed.
-    Hindered(Hindrance),
-}
 
 /// An order whose priority changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,15 +41,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
         .map_err(anyhow::Error::from)
         .and_then(|config| run(&config, &cli, &messages, stdout));
     match result {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Hindered(hindrance)) => {
-            messages.error(format_args!("nothing changed: {hindrance}"));
-            ExitCode::from(1)
-        }
-        Err(error) => {
-            messages.error(common::cli::sentence(error.chain()));
-            Failure::of(error.chain()).into()
-        }
+        Ok(change) => change.report(&messages),
+        Err(error) => Failure::report(&messages, error.chain()),
     }
 }
 
@@ -67,14 +50,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
 ///
 /// # Errors
 /// The configuration is wrong, or a file cannot be read or written.
-pub fn run(config: &Config, cli: &Cli, messages: &Messages, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub fn run(config: &Config, cli: &Cli, messages: &Messages, out: &mut dyn Write) -> anyhow::Result<Change> {
     let work_dir = WorkDir::open(config)?;
-    let patience = Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 10)?));
-    let _locks = match work_dir.lock(Scope::BuildList, patience) {
-        _ if cli.no_action => None,
-        Ok(locks) => Some(locks),
-        Err(Hindrance::File(error)) => return Err(error.into()),
-        Err(hindrance) => return Ok(Outcome::Hindered(hindrance)),
+    let _locks = if cli.no_action {
+        None
+    } else {
+        match work_dir.lock(Scope::BuildList, Patience::configured(config)?)? {
+            Ok(locks) => Some(locks),
+            Err(hindrance) => return Ok(Change::Hindered(hindrance)),
+        }
     };
     let (list, complaints) = BuildList::read(&work_dir.build_list())?;
     for complaint in complaints {
@@ -102,11 +86,9 @@ pub fn run(config: &Config, cli: &Cli, messages: &Messages, out: &mut dyn Write)
     if !changed.is_empty() && !cli.no_action {
         atomic::write(&work_dir.priorities(), priorities.to_string().as_bytes())?;
     }
-    match write(&changed, cli.json, out) {
-        // The priorities are given, whoever reads of them.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Done),
-        written => written.map(|()| Outcome::Done).context("cannot print the priorities"),
-    }
+    // The priorities are given, whoever reads of them.
+    of_listing(write(&changed, cli.json, out)).context("cannot print the priorities")?;
+    Ok(Change::Done)
 }
 
 fn write(changed: &[Changed], is_json: bool, out: &mut dyn Write) -> io::Result<()> {

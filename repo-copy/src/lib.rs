@@ -10,7 +10,6 @@ mod plan;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use common::cli::Messages;
@@ -19,7 +18,7 @@ use common::config::Environment;
 use common::exit::Failure;
 use common::lock::Patience;
 use common::repository::{Repositories, RepositoryError};
-use common::work_dir::{Hindrance, Scope, WorkDir};
+use common::work_dir::{Scope, WorkDir};
 
 pub use crate::cli::Cli;
 use crate::plan::PlanError;
@@ -61,10 +60,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
             }
             ExitCode::from(outcome.code())
         }
-        Err(error) => {
-            messages.error(common::cli::sentence(error.chain()));
-            Failure::of(error.chain()).into()
-        }
+        Err(error) => Failure::report(&messages, error.chain()),
     }
 }
 
@@ -81,13 +77,10 @@ pub fn run(
     let config = common::cli::load_config(&cli.common, environment, messages)?;
     let work_dir = WorkDir::open(&config)?;
     let repositories = Repositories::open(&config)?.with_environment(environment);
-    let patience = Patience::Bounded(Duration::from_secs(config.number("lock_wait_seconds", 10)?));
-    let locks = match work_dir.lock(Scope::PackageDatabase, patience) {
+    let patience = Patience::configured(&config)?;
+    let locks = match work_dir.lock(Scope::PackageDatabase, patience)? {
         Ok(locks) => locks,
-        Err(hindrance @ (Hindrance::Lock(_) | Hindrance::Insane(_))) => {
-            return Ok(Outcome::Hindered(hindrance.to_string()));
-        }
-        Err(error) => return Err(error.into()),
+        Err(hindrance) => return Ok(Outcome::Hindered(hindrance.to_string())),
     };
     let copies = match plan::decide(&repositories, cli) {
         Ok(copies) => copies,

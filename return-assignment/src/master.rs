@@ -16,7 +16,7 @@ use common::package::PackageFile;
 use common::repository::{Arrival, Class, NewPackage, Repositories, RepositoryError, Standing, Transition};
 use common::state::State;
 use common::version::PackageFileName;
-use common::work_dir::{Hindrance, Locks, Scope, WorkDir};
+use common::work_dir::{Locks, Scope, WorkDir};
 
 use crate::Outcome;
 use crate::claim::{self, Claim};
@@ -346,12 +346,7 @@ impl<'a> Master<'a> {
 
     /// The locks, or what the builder is told without them.
     fn lock(&self, scope: Scope) -> anyhow::Result<Result<Locks, Outcome>> {
-        match self.work_dir.lock(scope, self.patience) {
-            Ok(locks) => Ok(Ok(locks)),
-            Err(hindrance @ (Hindrance::Lock(_) | Hindrance::Insane(_))) => {
-                Ok(Err(Outcome::RetryLater(hindrance.to_string())))
-            }
-            Err(error) => Err(error.into()),
-        }
+        let locks = self.work_dir.lock(scope, self.patience)?;
+        Ok(locks.map_err(|hindrance| Outcome::RetryLater(hindrance.to_string())))
     }
 }

@@ -8,7 +8,6 @@ use common::agreement::{self, Disagreement};
 use common::atomic;
 use common::build_list::BuildList;
 use common::config::Config;
-use common::lock::Patience;
 use common::names::{PkgBase, Repository, Revision};
 use common::repository::{Fault, Problem, Repositories};
 use common::source::Sources;
@@ -194,12 +193,6 @@ impl Examination<'_> {
             .partition(is_passing);
         remarks.extend(passing.iter().map(ToString::to_string));
         Ok(lasting.iter().map(ToString::to_string).collect())
-    }
-
-    /// How long locks are waited for.
-    pub(crate) fn patience(&self) -> anyhow::Result<Patience> {
-        let seconds = self.config.number("lock_wait_seconds", 10)?;
-        Ok(Patience::Bounded(std::time::Duration::from_secs(seconds)))
     }
 }
 

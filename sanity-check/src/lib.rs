@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use common::cli::Messages;
 use common::config::Environment;
-use common::exit::Failure;
-use common::lock::LockError;
+use common::exit::{Failure, of_listing};
+use common::lock::Patience;
 use common::repository::Repositories;
 use common::work_dir::WorkDir;
 
@@ -64,10 +64,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
             }
             ExitCode::from(outcome.code())
         }
-        Err(error) => {
-            messages.error(common::cli::sentence(error.chain()));
-            Failure::of(error.chain()).into()
-        }
+        Err(error) => Failure::report(&messages, error.chain()),
     }
 }
 
@@ -97,10 +94,9 @@ pub fn run(
     checks.sort();
     checks.dedup();
     let findings = {
-        let _locks = match work_dir.lock_everything(examination.patience()?) {
+        let _locks = match work_dir.lock_everything(Patience::configured(&config)?)? {
             Ok(locks) => locks,
-            Err(busy @ LockError::Busy { .. }) => return Ok(Outcome::Hindered(busy.to_string())),
-            Err(error) => return Err(error.into()),
+            Err(hindrance) => return Ok(Outcome::Hindered(hindrance.to_string())),
         };
         let findings = examination.make(&checks)?;
         if !cli.no_action {
@@ -112,10 +108,8 @@ pub fn run(
     for remark in &findings.remarks {
         messages.note(format_args!("mends itself: {remark}"));
     }
-    match print(&findings.complaints, cli.json, stdout) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        printed => printed.context("the complaints cannot be written")?,
-    }
+    let printed = print(&findings.complaints, cli.json, stdout);
+    of_listing(printed).context("the complaints cannot be written")?;
     Ok(match findings.complaints.len() {
         0 => Outcome::Sane,
         count => Outcome::Insane(count),

@@ -132,7 +132,7 @@ fn scenario_70_whatever_does_not_agree_raises_the_flag_and_stops_the_tools() {
         );
         let config = format!("work_dir='{}'\n", master.path("").display());
         let work_dir = common::work_dir::WorkDir::open(&Config::from_text(&config).unwrap()).unwrap();
-        assert!(work_dir.check_sanity().is_err());
+        assert!(work_dir.insanity().unwrap().is_some());
         // The other checks do not speak for this one.
         let others = [
             "git-repositories",

@@ -13,15 +13,13 @@ use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use common::build_list::Order;
 use common::cli::Messages;
 use common::config::Config;
-use common::exit::Failure;
+use common::exit::{Change, Failure, of_listing};
 use common::lock::Patience;
-use common::work_dir::Hindrance;
 use get_package_updates::request::{Action, Requested, request};
 use serde::Serialize;
 
@@ -32,15 +30,6 @@ use crate::wish::{UnknownNames, Wish};
 const TOOL: &str = "seed-build-list";
 /// The reason of orders for which none was given.
 const NO_REASON: &str = "seed-build-list";
-
-/// How a run ended.
-#[derive(Debug)]
-pub enum Outcome {
-    /// Done, or there was nothing to do.
-    Done,
-    /// The locks are held, or the master is insane: nothing was changed.
-    Hindered(Hindrance),
-}
 
 /// Runs the tool.
 pub fn main(args: impl IntoIterator<Item = OsString>, stdin: &mut dyn Read, stdout: &mut dyn Write) -> ExitCode {
@@ -57,11 +46,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, stdin: &mut dyn Read, stdo
         .map_err(anyhow::Error::from)
         .and_then(|config| run(&config, &cli, &messages, (stdin, stdout)));
     match result {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Hindered(hindrance)) => {
-            messages.error(format_args!("nothing changed: {hindrance}"));
-            ExitCode::from(1)
-        }
+        Ok(change) => change.report(&messages),
         Err(error) => {
             messages.error(common::cli::sentence(error.chain()));
             if error.is::<UnknownNames>() {
@@ -81,16 +66,15 @@ pub fn run(
     cli: &Cli,
     messages: &Messages,
     (input, out): (&mut dyn Read, &mut dyn Write),
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<Change> {
     let wish = wish(config, cli, messages, input)?;
     if wish.is_empty() {
-        return Ok(Outcome::Done);
+        return Ok(Change::Done);
     }
     let action = if cli.no_action {
         Action::Look
     } else {
-        let seconds = config.number("lock_wait_seconds", 10)?;
-        Action::Put(Patience::Bounded(Duration::from_secs(seconds)))
+        Action::Put(Patience::configured(config)?)
     };
     let wished = Cell::new(0);
     let choose = |infos: &_| {
@@ -99,18 +83,16 @@ pub fn run(
         Ok(pkgbases)
     };
     match request(config, messages, action, &choose)? {
-        Requested::Hindered(hindrance) => Ok(Outcome::Hindered(hindrance)),
+        Requested::Hindered(hindrance) => Ok(Change::Hindered(hindrance)),
         Requested::Orders(orders) => {
             messages.note(format_args!(
                 "{} orders are new, {} packages are on the list already or not built here",
                 orders.len(),
                 wished.get() - orders.len()
             ));
-            match write(&orders, cli.json, out) {
-                // The orders are on the list, whoever reads of it.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Done),
-                written => written.map(|()| Outcome::Done).context("cannot print the new orders"),
-            }
+            // The orders are on the list, whoever reads of it.
+            of_listing(write(&orders, cli.json, out)).context("cannot print the new orders")?;
+            Ok(Change::Done)
         }
     }
 }
