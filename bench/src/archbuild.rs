@@ -11,12 +11,11 @@ use anyhow::{Context as _, ensure};
 use common::account::{self, Account};
 use common::atomic;
 use common::build_command::{Phase, Record};
-use common::cli::Messages;
 use common::config::Config;
 use common::interrupt::Interrupt;
 use common::process::Command;
 
-use crate::figures::{Figures, Series};
+use crate::figures::{Run, Series};
 use crate::measure::{Measured, Program};
 
 /// A package whose functions do nothing, with dependencies that are in no root.
@@ -35,25 +34,20 @@ struct Yard {
 }
 
 /// Measures everything.
-pub(crate) fn measure(
-    directory: &Path,
-    rounds: usize,
-    messages: &Messages,
-    figures: &mut Figures<'_>,
-) -> anyhow::Result<()> {
+pub(crate) fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
     let Some(mirror) = std::env::var_os("PORTSMITH_TEST_MIRROR").map(PathBuf::from) else {
-        figures.leave_out("the test mirror (PORTSMITH_TEST_MIRROR)");
+        run.figures.leave_out("the test mirror (PORTSMITH_TEST_MIRROR)");
         return Ok(());
     };
-    let yard = Yard::make(directory, mirror)?;
-    messages.note("making roots");
-    yard.race_pacman(rounds.min(5), figures)?;
-    messages.note("copying the root");
-    let copying = yard.time_of_cp(rounds)?;
-    messages.note("building");
-    yard.race_makepkg(rounds, copying, figures)?;
-    messages.note("building for another architecture");
-    yard.emulate(figures)?;
+    let yard = Yard::make(&run.directory, mirror)?;
+    run.messages.note("making roots");
+    yard.race_pacman(run)?;
+    run.messages.note("copying the root");
+    let copying = yard.time_of_cp(run.rounds.min(3))?;
+    run.messages.note("building");
+    yard.race_makepkg(copying, run)?;
+    run.messages.note("building for another architecture");
+    yard.emulate(run)?;
     yard.archbuild(std::env::consts::ARCH, &["clean", "--all"])?.run()?;
     Ok(())
 }
@@ -133,13 +127,13 @@ impl Yard {
     }
 
     /// `pacman -r` of the same packages from the same mirror, with an empty cache, and `archbuild create`.
-    fn race_pacman(&self, rounds: usize, figures: &mut Figures<'_>) -> anyhow::Result<()> {
+    fn race_pacman(&self, run: &mut Run<'_>) -> anyhow::Result<()> {
         let (mut ours, mut theirs) = (Series::default(), Series::default());
         let conf = self.directory.join("pacman.conf");
         let section = fs::read_to_string(self.mirror.join("host.conf")).context("the mirror has no host.conf")?;
         let arch = std::env::consts::ARCH;
         atomic::write(&conf, format!("[options]\nArchitecture = {arch}\n{section}").as_bytes())?;
-        for round in 0..rounds {
+        for round in 0..run.rounds.min(5) {
             self.archbuild(arch, &["clean", "--all"])?.run()?;
             ours.push(self.archbuild(arch, &["create"])?.run()?.time);
             let root = self.package(&format!("peer-{round}"), "")?;
@@ -159,8 +153,8 @@ impl Yard {
             theirs.push(pacman.run()?.time);
             self.as_root_of_namespace("rm")?.args(["-rf"]).args([&root]).run()?;
         }
-        figures.milliseconds("create", ours.median())?;
-        figures.ratio("create_vs_pacman", theirs.median(), ours.median())?;
+        run.figures.milliseconds("create", ours.median())?;
+        run.figures.ratio("create_vs_pacman", theirs.median(), ours.median())?;
         Ok(())
     }
 
@@ -171,7 +165,7 @@ impl Yard {
             .join(std::env::consts::ARCH)
             .join("root/.");
         let mut times = Series::default();
-        for _ in 0..rounds.min(3) {
+        for _ in 0..rounds {
             let copy = self.package("cp", "")?;
             let copied = self
                 .as_root_of_namespace("cp")?
@@ -189,12 +183,12 @@ impl Yard {
     }
 
     /// Builds the trivial package with archbuild, and with makepkg alone on this machine.
-    fn race_makepkg(&self, rounds: usize, copying: Duration, figures: &mut Figures<'_>) -> anyhow::Result<()> {
+    fn race_makepkg(&self, copying: Duration, run: &mut Run<'_>) -> anyhow::Result<()> {
         let (mut ours, mut theirs) = (Series::default(), Series::default());
         let (mut copy, mut install) = (Series::default(), Series::default());
         let arch = std::env::consts::ARCH;
         let first = self.build(arch, "trivial")?.1;
-        for _ in 0..rounds {
+        for _ in 0..run.rounds {
             let (measured, record) = self.build(arch, "trivial")?;
             ours.push(measured.time);
             copy.push(phase(&record, Phase::Setup)?);
@@ -203,13 +197,15 @@ impl Yard {
         }
         // The record has whole milliseconds.
         let copy = copy.median().max(Duration::from_millis(1));
-        figures.milliseconds("copy", copy)?;
-        figures.ratio("cp_ratio", copying, copy)?;
-        figures.milliseconds("first_install", phase(&first, Phase::Dependencies)?)?;
-        figures.milliseconds("cached_install", install.median())?;
-        figures.milliseconds("build", ours.median())?;
-        figures.milliseconds("makepkg", theirs.median())?;
-        figures.milliseconds("overhead", ours.median().saturating_sub(theirs.median()))?;
+        run.figures.milliseconds("copy", copy)?;
+        run.figures.ratio("cp_ratio", copying, copy)?;
+        run.figures
+            .milliseconds("first_install", phase(&first, Phase::Dependencies)?)?;
+        run.figures.milliseconds("cached_install", install.median())?;
+        run.figures.milliseconds("build", ours.median())?;
+        run.figures.milliseconds("makepkg", theirs.median())?;
+        run.figures
+            .milliseconds("overhead", ours.median().saturating_sub(theirs.median()))?;
         Ok(())
     }
 
@@ -229,11 +225,11 @@ impl Yard {
     }
 
     /// The same program of the demo natively and emulated.
-    fn emulate(&self, figures: &mut Figures<'_>) -> anyhow::Result<()> {
+    fn emulate(&self, run: &mut Run<'_>) -> anyhow::Result<()> {
         let wanted = ["PORTSMITH_TEST_FOREIGN_MIRROR", "PORTSMITH_TEST_SOURCES"];
         let is_here = wanted.iter().all(|name| std::env::var_os(name).is_some());
         if !is_here || Program::of_system("qemu-aarch64-static").is_none() || std::env::consts::ARCH == "aarch64" {
-            figures.leave_out("qemu-aarch64-static with a foreign test mirror");
+            run.figures.leave_out("qemu-aarch64-static with a foreign test mirror");
             return Ok(());
         }
         self.package(DEMO, &demo_pkgbuild()?)?;
@@ -242,9 +238,9 @@ impl Yard {
         let emulated = self.build("aarch64", DEMO)?.1;
         ensure!(emulated.arch.as_str() == "aarch64", "the emulated build was none");
         let time = |record: &Record| Duration::from_millis(record.milliseconds);
-        figures.milliseconds("native_build", time(&native))?;
-        figures.milliseconds("emulated_build", time(&emulated))?;
-        figures.ratio("emulated_slowdown", time(&emulated), time(&native))?;
+        run.figures.milliseconds("native_build", time(&native))?;
+        run.figures.milliseconds("emulated_build", time(&emulated))?;
+        run.figures.ratio("emulated_slowdown", time(&emulated), time(&native))?;
         Ok(())
     }
 }

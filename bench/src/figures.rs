@@ -1,7 +1,22 @@
 //! The lines of a run, `SUITE.FIGURE VALUE UNIT`, and what a series of measurements says.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use common::cli::Messages;
+
+/// A run of one suite: what it is told, and what it says.
+pub(crate) struct Run<'a> {
+    /// Where its data lies.
+    pub(crate) directory: PathBuf,
+    /// How often things are measured; fewer times what takes long.
+    pub(crate) rounds: usize,
+    /// What is being done now.
+    pub(crate) messages: &'a Messages,
+    /// What was measured.
+    pub(crate) figures: Figures<'a>,
+}
 
 /// Prints the figures of one suite.
 pub(crate) struct Figures<'a> {

@@ -24,7 +24,7 @@ use common::exit::Failure;
 
 pub use crate::cli::Cli;
 use crate::cli::Suite;
-use crate::figures::Figures;
+use crate::figures::{Figures, Run};
 use crate::publish::Publication;
 
 /// Runs the suites.
@@ -60,16 +60,20 @@ fn run(cli: &Cli, messages: &Messages, stdout: &mut dyn Write) -> anyhow::Result
     let directory = cli.keep.as_deref().unwrap_or(temporary.path());
     let mut missing = Vec::new();
     for suite in suites {
-        let mut figures = Figures::new(suite.name(), stdout);
-        let (directory, rounds) = (directory.join(suite.name()), usize::from(cli.rounds));
+        let mut run = Run {
+            directory: directory.join(suite.name()),
+            rounds: usize::from(cli.rounds),
+            messages,
+            figures: Figures::new(suite.name(), stdout),
+        };
         match suite {
-            Suite::Master => master::measure(&directory, rounds, messages, &mut figures)?,
-            Suite::Graph => graph::measure(&directory, rounds, messages, &mut figures)?,
-            Suite::Archbuild => archbuild::measure(&directory, rounds, messages, &mut figures)?,
-            Suite::Repo => repo::measure(&directory, rounds, messages, &mut figures)?,
-            Suite::Vm => vm::measure(&directory, rounds, messages, &mut figures)?,
+            Suite::Master => master::measure(&mut run)?,
+            Suite::Graph => graph::measure(&mut run)?,
+            Suite::Archbuild => archbuild::measure(&mut run)?,
+            Suite::Repo => repo::measure(&mut run)?,
+            Suite::Vm => vm::measure(&mut run)?,
         }
-        missing.extend(figures.missing().map(str::to_owned));
+        missing.extend(run.figures.missing().map(str::to_owned));
     }
     if !missing.is_empty() {
         messages.error(format_args!("left out, not on this machine: {}", missing.join(", ")));

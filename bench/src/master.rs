@@ -8,14 +8,12 @@ mod data;
 pub(crate) mod sources;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use common::cli::Messages;
 
-use crate::figures::{Figures, Series};
+use crate::figures::{Run, Series};
 use crate::measure::Program;
 use data::Port;
 
@@ -29,24 +27,20 @@ const FAILURES: usize = 1_000;
 const LAST: usize = 50;
 
 /// Measures everything.
-pub(crate) fn measure(
-    directory: &Path,
-    rounds: usize,
-    messages: &Messages,
-    figures: &mut Figures<'_>,
-) -> anyhow::Result<()> {
-    messages.note(format_args!("making the data below {}", directory.display()));
-    let port = Port::make(directory)?;
-    messages.note("taking turns");
-    take_turns(rounds, &port, figures)?;
-    memory(&port, figures)?;
-    messages.note(format_args!("{CALLERS} callers at once"));
-    storms(&port, figures)?;
-    messages.note(format_args!("{FAILURES} failures in a row"));
-    failures(&port, figures)
+pub(crate) fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
+    run.messages
+        .note(format_args!("making the data below {}", run.directory.display()));
+    let port = Port::make(&run.directory)?;
+    run.messages.note("taking turns");
+    take_turns(&port, run)?;
+    memory(&port, run)?;
+    run.messages.note(format_args!("{CALLERS} callers at once"));
+    storms(&port, run)?;
+    run.messages.note(format_args!("{FAILURES} failures in a row"));
+    failures(&port, run)
 }
 
-fn take_turns(rounds: usize, port: &Port, figures: &mut Figures<'_>) -> anyhow::Result<()> {
+fn take_turns(port: &Port, run: &mut Run<'_>) -> anyhow::Result<()> {
     let mut assignments = Series::default();
     let mut returns = Series::default();
     let mut fifty_changed = Series::default();
@@ -54,9 +48,9 @@ fn take_turns(rounds: usize, port: &Port, figures: &mut Figures<'_>) -> anyhow::
     let mut git_diff = Series::default();
     let peer = port.git_diff();
     if peer.is_none() {
-        figures.leave_out("git");
+        run.figures.leave_out("git");
     }
-    for round in 0..rounds {
+    for round in 0..run.rounds {
         let builder = format!("turn-{round}");
         let assigned = assign(port, &builder).run()?;
         assignments.push(assigned.time);
@@ -68,30 +62,31 @@ fn take_turns(rounds: usize, port: &Port, figures: &mut Figures<'_>) -> anyhow::
             git_diff.push(peer.run()?.time);
         }
     }
-    figures.milliseconds("first_run", port.first_run)?;
-    figures.milliseconds("assignment_median", assignments.median())?;
-    figures.milliseconds("return_median", returns.median())?;
-    figures.milliseconds("nothing_changed", nothing_changed.median())?;
-    figures.milliseconds("fifty_changed", fifty_changed.median())?;
+    run.figures.milliseconds("first_run", port.first_run)?;
+    run.figures.milliseconds("assignment_median", assignments.median())?;
+    run.figures.milliseconds("return_median", returns.median())?;
+    run.figures.milliseconds("nothing_changed", nothing_changed.median())?;
+    run.figures.milliseconds("fifty_changed", fifty_changed.median())?;
     if peer.is_some() {
-        figures.milliseconds("git_diff_median", git_diff.median())?;
-        figures.ratio("git_diff_ratio", git_diff.median(), fifty_changed.median())?;
+        run.figures.milliseconds("git_diff_median", git_diff.median())?;
+        run.figures
+            .ratio("git_diff_ratio", git_diff.median(), fifty_changed.median())?;
     }
     Ok(())
 }
 
-fn memory(port: &Port, figures: &mut Figures<'_>) -> anyhow::Result<()> {
+fn memory(port: &Port, run: &mut Run<'_>) -> anyhow::Result<()> {
     let mebibytes = |kibibytes: u64| kibibytes as f64 / 1024.0;
     let assignment = assign(port, "memory").peak()?;
-    figures.print("assignment_rss", mebibytes(assignment), "MiB")?;
+    run.figures.print("assignment_rss", mebibytes(assignment), "MiB")?;
     port.updates.rewind()?;
     let updates = port.updates.program("get-package-updates")?.peak()?;
-    figures.print("fifty_changed_rss", mebibytes(updates), "MiB")?;
+    run.figures.print("fifty_changed_rss", mebibytes(updates), "MiB")?;
     Ok(())
 }
 
 /// All callers begin at one moment; each counts from there.
-fn storms(port: &Port, figures: &mut Figures<'_>) -> anyhow::Result<()> {
+fn storms(port: &Port, run: &mut Run<'_>) -> anyhow::Result<()> {
     let (mut slowest, mut middle) = (Series::default(), Series::default());
     for storm in 0..STORMS {
         let callers: Vec<Program> = (0..CALLERS)
@@ -123,13 +118,15 @@ fn storms(port: &Port, figures: &mut Figures<'_>) -> anyhow::Result<()> {
         slowest.push(times.quantile(0.99));
         middle.push(times.median());
     }
-    figures.milliseconds("assignment_p50_200_callers", middle.median())?;
-    figures.milliseconds("assignment_p99_200_callers", slowest.median())?;
+    run.figures
+        .milliseconds("assignment_p50_200_callers", middle.median())?;
+    run.figures
+        .milliseconds("assignment_p99_200_callers", slowest.median())?;
     Ok(())
 }
 
 /// One order fails again and again: its history grows, the time must not.
-fn failures(port: &Port, figures: &mut Figures<'_>) -> anyhow::Result<()> {
+fn failures(port: &Port, run: &mut Run<'_>) -> anyhow::Result<()> {
     let mut times = Vec::new();
     let first = assign(port, "failing").run()?.stdout;
     let pkgbase = first.split(' ').next().unwrap_or_default().to_owned();
@@ -140,8 +137,8 @@ fn failures(port: &Port, figures: &mut Figures<'_>) -> anyhow::Result<()> {
     }
     let (early, late) = (&times[..LAST], &times[FAILURES - LAST..]);
     let median = |times: &[Duration]| times.iter().copied().collect::<Series>().median();
-    figures.milliseconds("return_first_failures", median(early))?;
-    figures.milliseconds("return_after_1000_failures", median(late))?;
+    run.figures.milliseconds("return_first_failures", median(early))?;
+    run.figures.milliseconds("return_after_1000_failures", median(late))?;
     Ok(())
 }
 

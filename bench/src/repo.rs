@@ -9,12 +9,11 @@ mod data;
 mod decision;
 mod place;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::ensure;
-use common::cli::Messages;
 
-use crate::figures::{Figures, Series};
+use crate::figures::{Run, Series};
 use crate::measure::Program;
 use data::Stock;
 use place::Place;
@@ -31,45 +30,44 @@ const PROMOTIONS: usize = 3;
 const PEER_ROUNDS: usize = 3;
 
 /// Measures everything.
-pub(crate) fn measure(
-    directory: &Path,
-    rounds: usize,
-    messages: &Messages,
-    figures: &mut Figures<'_>,
-) -> anyhow::Result<()> {
-    decision::measure(&directory.join("decision"), rounds, messages, figures)?;
+pub(crate) fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
+    decision::measure(run)?;
+    let directory = run.directory.clone();
     let stock = Stock::read()?;
-    messages.note(format_args!(
+    run.messages.note(format_args!(
         "making repositories of {} packages below {}",
         stock.len(),
         directory.display()
     ));
     let repo_add = Program::of_system("repo-add");
     if repo_add.is_none() {
-        figures.leave_out("repo-add");
+        run.figures.leave_out("repo-add");
     }
-    let place = Place::make(directory, &stock, None)?;
-    let peer_rounds = rounds.min(PEER_ROUNDS);
-    messages.note(format_args!(
-        "one package at a time: {rounds} rounds, {peer_rounds} of repo-add"
+    let place = Place::make(&directory, &stock, None)?;
+    let peer_rounds = run.rounds.min(PEER_ROUNDS);
+    run.messages.note(format_args!(
+        "one package at a time: {} rounds, {peer_rounds} of repo-add",
+        run.rounds
     ));
-    one_by_one(&place, &stock, repo_add.as_ref(), (rounds, ""), figures)?;
-    messages.note(format_args!(
+    one_by_one(&place, &stock, repo_add.as_ref(), "", run)?;
+    run.messages.note(format_args!(
         "{MANY} packages at once: {MANY_TIMES} rounds, 1 of repo-add"
     ));
-    many_at_once(&place, &stock, repo_add.as_ref(), figures)?;
-    messages.note(format_args!("promoting {PROMOTED} packages: {PROMOTIONS} rounds"));
-    promotions(&place, &stock, figures)?;
+    many_at_once(&place, &stock, repo_add.as_ref(), run)?;
+    run.messages
+        .note(format_args!("promoting {PROMOTED} packages: {PROMOTIONS} rounds"));
+    promotions(&place, &stock, run)?;
     if Program::of_system("gpg").is_none() {
-        figures.leave_out("gpg");
+        run.figures.leave_out("gpg");
         return Ok(());
     }
-    messages.note(format_args!(
-        "one package at a time, signed: {rounds} rounds, {peer_rounds} of repo-add"
+    run.messages.note(format_args!(
+        "one package at a time, signed: {} rounds, {peer_rounds} of repo-add",
+        run.rounds
     ));
     let key = testkit::gpg::GpgHome::new("bench")?;
     let signed = Place::make(&directory.join("signed"), &stock, Some(&key))?;
-    one_by_one(&signed, &stock, repo_add.as_ref(), (rounds, "_signed"), figures)
+    one_by_one(&signed, &stock, repo_add.as_ref(), "_signed", run)
 }
 
 /// One new package in each round.
@@ -77,11 +75,11 @@ fn one_by_one(
     place: &Place,
     stock: &Stock,
     repo_add: Option<&Program>,
-    (rounds, suffix): (usize, &str),
-    figures: &mut Figures<'_>,
+    suffix: &str,
+    run: &mut Run<'_>,
 ) -> anyhow::Result<()> {
     let (mut ours, mut theirs) = (Series::default(), Series::default());
-    for round in 0..rounds {
+    for round in 0..run.rounds {
         let files = place.packages(stock, &format!("one{round}"), 1)?;
         ours.push(place.publish(&files)?.run()?.time);
         if let Some(repo_add) = repo_add
@@ -90,20 +88,18 @@ fn one_by_one(
             theirs.push(place.repo_add(repo_add, &files).run()?.time);
         }
     }
-    figures.milliseconds(&format!("add_1_of_13900{suffix}"), ours.median())?;
+    run.figures
+        .milliseconds(&format!("add_1_of_13900{suffix}"), ours.median())?;
     if repo_add.is_some() {
-        figures.milliseconds(&format!("repo_add_1{suffix}"), theirs.median())?;
-        figures.ratio(&format!("add_1_ratio{suffix}"), theirs.median(), ours.median())?;
+        run.figures
+            .milliseconds(&format!("repo_add_1{suffix}"), theirs.median())?;
+        run.figures
+            .ratio(&format!("add_1_ratio{suffix}"), theirs.median(), ours.median())?;
     }
     Ok(())
 }
 
-fn many_at_once(
-    place: &Place,
-    stock: &Stock,
-    repo_add: Option<&Program>,
-    figures: &mut Figures<'_>,
-) -> anyhow::Result<()> {
+fn many_at_once(place: &Place, stock: &Stock, repo_add: Option<&Program>, run: &mut Run<'_>) -> anyhow::Result<()> {
     let mut ours = Series::default();
     let mut first: Vec<PathBuf> = Vec::new();
     for time in 0..MANY_TIMES {
@@ -113,17 +109,17 @@ fn many_at_once(
             first = files;
         }
     }
-    figures.milliseconds("add_1000", ours.median())?;
+    run.figures.milliseconds("add_1000", ours.median())?;
     if let Some(repo_add) = repo_add {
         let theirs = place.repo_add(repo_add, &first).run()?.time;
-        figures.milliseconds("repo_add_1000", theirs)?;
-        figures.ratio("add_1000_ratio", theirs, ours.median())?;
+        run.figures.milliseconds("repo_add_1000", theirs)?;
+        run.figures.ratio("add_1000_ratio", theirs, ours.median())?;
     }
     Ok(())
 }
 
 /// db-update moves newer versions of packages from testing to stable.
-fn promotions(place: &Place, stock: &Stock, figures: &mut Figures<'_>) -> anyhow::Result<()> {
+fn promotions(place: &Place, stock: &Stock, run: &mut Run<'_>) -> anyhow::Result<()> {
     let mut ours = Series::default();
     for time in 0..PROMOTIONS {
         let files = place.fill_testing(stock, time, PROMOTED)?;
@@ -132,6 +128,6 @@ fn promotions(place: &Place, stock: &Stock, figures: &mut Figures<'_>) -> anyhow
         let left = place.count("testing")?;
         ensure!(left == 0, "{left} of {files} packages stayed in testing");
     }
-    figures.print("promote_2000", ours.median().as_secs_f64(), "s")?;
+    run.figures.print("promote_2000", ours.median().as_secs_f64(), "s")?;
     Ok(())
 }

@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use common::cli::Messages;
 
-use crate::figures::{Figures, Series};
+use crate::figures::{Run, Series};
 use crate::measure::Program;
 
 /// A boot of an emulated machine takes seconds; more rounds would say no more.
@@ -22,18 +21,14 @@ const MOST_ROUNDS: usize = 5;
 const PKGBUILD: &str = "pkgname=nothing\npkgver=1\npkgrel=1\narch=(any)\npackage() { :; }\n";
 
 /// Measures everything.
-pub(crate) fn measure(
-    directory: &Path,
-    rounds: usize,
-    messages: &Messages,
-    figures: &mut Figures<'_>,
-) -> anyhow::Result<()> {
-    proxy::measure(directory, rounds, figures)?;
+pub(crate) fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
+    let directory = &run.directory.clone();
+    proxy::measure(run)?;
     let Some(mirror) = std::env::var_os("PORTSMITH_TEST_MIRROR").map(PathBuf::from) else {
-        figures.leave_out("the test mirror (PORTSMITH_TEST_MIRROR)");
+        run.figures.leave_out("the test mirror (PORTSMITH_TEST_MIRROR)");
         return Ok(());
     };
-    messages.note("making a base image");
+    run.messages.note("making a base image");
     let config = write_data(directory, &mirror)?;
     let arch_vm = |arguments: &[&str]| -> anyhow::Result<Program> {
         let program = Program::of_project("arch-vm")?.args(arguments);
@@ -42,20 +37,20 @@ pub(crate) fn measure(
     let start = |how: &str| arch_vm(&["-q", "run", "--json", "--start", how, "--", "true"]);
     // The base image and the snapshot.
     start("snapshot")?.run()?;
-    messages.note("taking turns");
+    run.messages.note("taking turns");
     let (mut cold, mut restored, mut overlay) = (Series::default(), Series::default(), Series::default());
-    for _ in 0..rounds.min(MOST_ROUNDS) {
+    for _ in 0..run.rounds.min(MOST_ROUNDS) {
         cold.push(field(&start("boot")?.run()?.stdout, "ready_milliseconds")?);
         let answer = start("snapshot")?.run()?.stdout;
         restored.push(field(&answer, "ready_milliseconds")?);
         overlay.push(field(&answer, "overlay_milliseconds")?);
     }
-    figures.milliseconds("cold", cold.median())?;
-    figures.milliseconds("restore", restored.median())?;
-    figures.ratio("restore_ratio", cold.median(), restored.median())?;
-    figures.milliseconds("overlay", overlay.median())?;
+    run.figures.milliseconds("cold", cold.median())?;
+    run.figures.milliseconds("restore", restored.median())?;
+    run.figures.ratio("restore_ratio", cold.median(), restored.median())?;
+    run.figures.milliseconds("overlay", overlay.median())?;
     let build = arch_vm(&["-q", "build"])?.directory(&directory.join("nothing"));
-    figures.milliseconds("build", build.run()?.time)?;
+    run.figures.milliseconds("build", build.run()?.time)?;
     // What lies in chroots may belong to other ids.
     let clean = Program::of_project("archbuild")?.args(["clean", "--all"]);
     clean.env("PORTSMITH_CONFIG", &config).env("HOME", directory).run()?;

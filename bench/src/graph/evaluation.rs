@@ -24,7 +24,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::wait::wait;
 
 use super::pkgbuilds::pkgbuild;
-use crate::figures::{Figures, Series};
+use crate::figures::{Run, Series};
 use crate::master::sources::import;
 use crate::measure::Program;
 
@@ -35,13 +35,14 @@ const ROUNDS: usize = 3;
 const MAKEPKG_CONF: &str = "CARCH=x86_64\nCHOST=x86_64-pc-linux-gnu\nPKGEXT=.pkg.tar.zst\nSRCEXT=.src.tar.gz\n";
 
 /// Prints `evaluation` and `printsrcinfo` (milliseconds a PKGBUILD) and `printsrcinfo_ratio`.
-pub(crate) fn measure(directory: &Path, figures: &mut Figures<'_>) -> anyhow::Result<()> {
+pub(crate) fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
+    let directory = run.directory.join("evaluation");
     if Program::of_system("makepkg").is_none() {
-        figures.leave_out("makepkg");
+        run.figures.leave_out("makepkg");
         return Ok(());
     }
     set_child_subreaper(true).context("cannot become the parent of orphans")?;
-    let config = sources(directory)?;
+    let config = sources(&directory)?;
     let work_dir = WorkDir::open(&config)?;
     let metadata = Metadata::open(&config, &work_dir)?;
     metadata.sources().fetch()?;
@@ -64,10 +65,10 @@ pub(crate) fn measure(directory: &Path, figures: &mut Figures<'_>) -> anyhow::Re
         }
     }
     let each = |time: Duration| time / u32::try_from(COUNT).unwrap_or(1);
-    figures.milliseconds("evaluation", each(ours.median()))?;
+    run.figures.milliseconds("evaluation", each(ours.median()))?;
     let theirs = race(&metadata, &orders, &directory.join("makepkg"))?;
-    figures.milliseconds("printsrcinfo", each(theirs))?;
-    figures.ratio("printsrcinfo_ratio", theirs, ours.median())?;
+    run.figures.milliseconds("printsrcinfo", each(theirs))?;
+    run.figures.ratio("printsrcinfo_ratio", theirs, ours.median())?;
     Ok(())
 }
 

@@ -11,9 +11,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use anyhow::ensure;
 use common::atomic;
-use common::cli::Messages;
 
-use crate::figures::{Figures, Series};
+use crate::figures::{Run, Series};
 use crate::measure::Program;
 
 /// Packages in stable.
@@ -26,27 +25,22 @@ const LIBRARIES: usize = 4;
 const NEW_SONAMES: usize = 10;
 
 /// Measures it on data of its own.
-pub(crate) fn measure(
-    directory: &Path,
-    rounds: usize,
-    messages: &Messages,
-    figures: &mut Figures<'_>,
-) -> anyhow::Result<()> {
-    messages.note(format_args!(
+pub(crate) fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
+    run.messages.note(format_args!(
         "{STABLE} packages in stable, {} waiting in staging",
         STABLE / EVERY
     ));
-    let config = make(directory)?;
+    let config = make(&run.directory.join("decision"))?;
     let program =
         Program::of_project("db-update")?.args([Path::new("-q"), Path::new("-n"), Path::new("--config"), &config]);
     let mut times = Series::default();
-    for _ in 0..rounds {
+    for _ in 0..run.rounds {
         let measured = program.run()?;
         let moves = measured.stdout.lines().count();
         ensure!(moves > 0 && moves < STABLE / EVERY, "{moves} packages would move");
         times.push(measured.time);
     }
-    figures.print("decision_15k", times.median().as_secs_f64(), "s")?;
+    run.figures.print("decision_15k", times.median().as_secs_f64(), "s")?;
     Ok(())
 }
 

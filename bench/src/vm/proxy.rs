@@ -12,7 +12,7 @@ use anyhow::{Context as _, ensure};
 use common::process::{Child, Command, Output, Signal, sibling};
 use testkit::web::Web;
 
-use crate::figures::{Figures, Series};
+use crate::figures::{Run, Series};
 
 /// Bytes of the file.
 const SIZE: usize = 64 << 20;
@@ -21,7 +21,8 @@ const FILE: &str = "core/os/x86_64/large-1-1-any.pkg.tar.zst";
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Measures it.
-pub(super) fn measure(directory: &Path, rounds: usize, figures: &mut Figures<'_>) -> anyhow::Result<()> {
+pub(super) fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
+    let directory = &run.directory;
     let file = directory.join("mirror").join(FILE);
     if let Some(parent) = file.parent() {
         fs::create_dir_all(parent).context("cannot make the mirror")?;
@@ -30,19 +31,19 @@ pub(super) fn measure(directory: &Path, rounds: usize, figures: &mut Figures<'_>
     content[..MAGIC.len()].copy_from_slice(&MAGIC);
     common::atomic::write(&file, &content)?;
     let Some(nginx) = Web::serve(&directory.join("mirror")) else {
-        figures.leave_out("nginx");
+        run.figures.leave_out("nginx");
         return Ok(());
     };
     let proxy = Proxy::start(&directory.join("cache"), &nginx.url())?;
     // It fetches and checks the file.
     get(&proxy.address)?;
     let (mut ours, mut peer) = (Series::default(), Series::default());
-    for _ in 0..rounds {
+    for _ in 0..run.rounds {
         ours.push(get(&proxy.address)?);
         peer.push(get(&nginx.url())?);
     }
-    figures.milliseconds("proxy_64_mib", ours.median())?;
-    figures.ratio("proxy_vs_nginx", peer.median(), ours.median())?;
+    run.figures.milliseconds("proxy_64_mib", ours.median())?;
+    run.figures.ratio("proxy_vs_nginx", peer.median(), ours.median())?;
     proxy.end()
 }
 
