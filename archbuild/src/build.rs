@@ -72,6 +72,13 @@ pub(crate) fn run(session: &mut Session, request: &Request, task: &BuildTask, an
         message: None,
         kept: None,
     };
+    if let Some(deadline) = task
+        .limits
+        .wall_time
+        .and_then(|time| session.copy.since().checked_add(time))
+    {
+        session.end_pacman_at(deadline);
+    }
     let mut sandbox = Sandbox::new(session, &task.environment)?;
     sandbox.group = group.cloned();
     let mut build = Build {
@@ -88,6 +95,12 @@ pub(crate) fn run(session: &mut Session, request: &Request, task: &BuildTask, an
         record.packages = names;
         Ok(())
     });
+    let is_late = task.limits.wall_time.is_some_and(|limit| progress.elapsed() >= limit);
+    // Whatever was under way was ended for that.
+    let built = match built {
+        Err(_) if is_late => Err(limit(LimitKind::WallTime)),
+        built => built,
+    };
     if let Err(error) = &built {
         record.outcome = if session.interrupt.is_raised() {
             Outcome::Interrupted

@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use common::interrupt::Interrupt;
@@ -33,6 +34,7 @@ pub(crate) struct Pacman {
     common_cache: PathBuf,
     own_cache: PathBuf,
     interrupt: Interrupt,
+    deadline: Option<Instant>,
 }
 
 /// What a pacman works on.
@@ -108,7 +110,13 @@ impl Pacman {
             common_cache: layout.cache(),
             own_cache,
             interrupt: interrupt.clone(),
+            deadline: None,
         })
+    }
+
+    /// Ends whatever runs then: a mirror or a scriptlet of a package may keep it waiting for ever.
+    pub(crate) const fn end_at(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
     }
 
     /// The text of its pacman.conf.
@@ -161,7 +169,10 @@ impl Pacman {
         if cache == CommonCache::Used {
             command = command.args(["--cachedir", "/packages"]);
         }
-        command
+        match self.deadline {
+            Some(deadline) => command.timeout(deadline.saturating_duration_since(Instant::now())),
+            None => command,
+        }
     }
 
     /// Reads the newest databases.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use common::cli::Messages;
@@ -90,6 +91,12 @@ impl<'a> Session<'a> {
             parts,
             messages,
         })
+    }
+
+    /// Ends pacman then, whatever it does.
+    pub(crate) const fn end_pacman_at(&mut self, deadline: Instant) {
+        self.pacman.end_at(deadline);
+        self.root_pacman.end_at(deadline);
     }
 
     /// The root, made where it is missing or broken.

@@ -6,13 +6,17 @@
 mod place;
 
 use std::fs;
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::lock::{Lock, Mode, Patience};
-use common::process::{Child, Command};
+use common::process::{Child, Command, Input};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use place::{NOTHING, Place, processes, wait_for_process, wait_until};
+use testkit::need;
+use testkit::tool::program;
 
 /// One test at a time, in this process and on this machine.
 static ONE: Mutex<()> = Mutex::new(());
@@ -46,18 +50,19 @@ fn alone() -> Option<Alone> {
 impl Alone {
     /// Starts a build and waits until its build() runs; returns it and the pid of a process of build().
     fn start(&self, marker: &str) -> (Child, i32) {
-        let text = format!("{NOTHING}build() {{ sleep {marker}; }}\n");
-        self.place.package("nothing", &text);
-        let child = self
-            .place
-            .archbuild(&["build"])
-            .directory(&self.place.path("nothing"))
-            .into_command()
-            .spawn()
-            .unwrap();
+        let build = self.archbuild(&["build"], marker);
+        let child = build.spawn().unwrap();
         let pid = wait_for_process(&format!("sleep {marker}"));
         assert_eq!(self.place.copies().len(), 1);
         (child, pid)
+    }
+
+    /// archbuild in the directory of a package that takes its time, and hears no signal that can be ignored.
+    fn archbuild(&self, arguments: &[&str], marker: &str) -> Command {
+        let text = format!("{NOTHING}build() {{ trap '' HUP INT TERM; sleep {marker}; }}\n");
+        self.place.package("nothing", &text);
+        let tool = self.place.archbuild(arguments);
+        tool.directory(&self.place.path("nothing")).into_command()
     }
 
     #[track_caller]
@@ -120,14 +125,47 @@ fn nothing_is_left_after_success_and_failure() {
 #[test]
 fn a_signal_ends_everything_with_code_6() {
     let Some(alone) = alone() else { return };
-    for (signal, marker) in [(Signal::SIGTERM, marker(7002)), (Signal::SIGINT, marker(7003))] {
-        let (child, _) = alone.start(&marker);
+    let command = marker(7010);
+    let run = ["run", "--", "sleep", &*command];
+    for (signal, arguments, marker) in [
+        (Signal::SIGTERM, ["build"].as_slice(), &*marker(7002)),
+        (Signal::SIGINT, &["build", "--keep", "always"], &*marker(7003)),
+        (Signal::SIGHUP, &["build", "--keep", "failure"], &*marker(7011)),
+        (Signal::SIGTERM, &run, &*command),
+    ] {
+        let child = alone.archbuild(arguments, marker).spawn().unwrap();
+        wait_for_process(&format!("sleep {marker}"));
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
         let ended = child.wait().unwrap();
         assert_eq!(ended.status.code(), Some(6), "{ended:?}");
         assert!(ended.stdout.is_empty());
-        alone.assert_nothing_is_left(&marker);
+        alone.assert_nothing_is_left(marker);
     }
+}
+
+#[test]
+fn ctrl_c_at_a_terminal_ends_everything() {
+    if !need::programs(&["script"]) {
+        return;
+    }
+    let Some(alone) = alone() else { return };
+    let marker = marker(7012);
+    alone.archbuild(&["build"], &marker);
+    let (keys, mut keyboard) = std::io::pipe().unwrap();
+    // The shell of script would end by the signal itself.
+    let build = format!("exec {} build", program("archbuild").display());
+    let child = Command::new("script")
+        .args(["-qec", &build, "/dev/null"])
+        .env("PORTSMITH_CONFIG", alone.place.path("portsmith.conf"))
+        .directory(alone.place.path("nothing"))
+        .input(Input::File(fs::File::from(OwnedFd::from(keys))))
+        .spawn()
+        .unwrap();
+    wait_for_process(&format!("sleep {marker}"));
+    keyboard.write_all(b"\x03").unwrap();
+    let ended = child.wait().unwrap();
+    assert_eq!(ended.status.code(), Some(6), "{ended:?}");
+    alone.assert_nothing_is_left(&marker);
 }
 
 #[test]
@@ -262,14 +300,19 @@ fn after_fifty_builds_of_which_half_are_killed_nothing_is_left() {
                         .archbuild(&["build", "-q"])
                         .directory(&alone.place.path(name));
                     let child = build.into_command().spawn().unwrap();
-                    if name == "slow" {
-                        std::thread::sleep(std::time::Duration::from_millis(random.u64(0..1500)));
-                        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGKILL).unwrap();
-                    }
+                    // One that is asked to end before it listens ends at once.
+                    let expected = match (name, random.bool()) {
+                        ("good", _) => [Some(0); 2],
+                        ("bad", _) => [Some(1); 2],
+                        (_, is_asked) => {
+                            std::thread::sleep(std::time::Duration::from_millis(random.u64(0..1500)));
+                            let signal = if is_asked { Signal::SIGTERM } else { Signal::SIGKILL };
+                            kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+                            [None, is_asked.then_some(6)]
+                        }
+                    };
                     let ended = child.wait().unwrap();
-                    let expected = [("slow", None), ("good", Some(0)), ("bad", Some(1))];
-                    let code = expected.iter().find(|(of, _)| *of == name).unwrap().1;
-                    assert_eq!(ended.status.code(), code, "seed {seed}: {ended:?}");
+                    assert!(expected.contains(&ended.status.code()), "seed {seed}: {ended:?}");
                 }
             });
         }

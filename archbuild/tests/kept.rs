@@ -92,16 +92,19 @@ fn a_person_at_a_terminal_gets_a_shell_with_job_control_and_their_terminal_back(
 fn only_what_is_asked_for_is_kept() {
     let Some(place) = place("kept-some") else { return };
     for (lines, keep, is_kept) in [
+        ("build() { sleep 600; }", "never", false),
+        ("build() { sleep 600; }", "failure", true),
         ("", "failure", false),
         ("", "always", true),
         ("build() { false; }", "never", false),
         ("build() { false; }", "always", true),
     ] {
         place.package("nothing", &format!("{NOTHING}{lines}\n"));
-        let (_, record) = place.record("nothing", &["--keep", keep]);
+        // What a limit has ended has failed, too.
+        let (_, record) = place.record("nothing", &["--keep", keep, "--stall-limit", "2"]);
         assert_eq!(record.kept.is_some(), is_kept, "{record:?}");
     }
-    assert_eq!(place.copies().len(), 2);
+    assert_eq!(place.copies().len(), 3);
     place.archbuild(&["clean", "--kept"]).run().expect(0);
     assert_eq!(place.copies().len(), 0);
 }

@@ -46,6 +46,37 @@ fn each_limit_ends_the_build_and_has_a_name() {
 }
 
 #[test]
+fn time_is_limited_before_anything_of_the_package_is_built() {
+    let Some(place) = Place::shared() else { return };
+    let marker = format!("8002.{}", std::process::id());
+    place.package("reading", &format!("{NOTHING}sleep {marker}\n"));
+    // What is installed for a package may have a script that never ends.
+    place.write(
+        "hangs/hangs.install",
+        &format!("post_install() {{ sleep {marker}; }}\n"),
+    );
+    let hangs = NOTHING.replace("nothing", "hangs");
+    place.package("hangs", &format!("{hangs}install=hangs.install\n"));
+    place.build("hangs", &[]).expect(0);
+    place.package("installing", NOTHING);
+    let file = place.path("hangs/hangs-1-1-any.pkg.tar.zst");
+    for (name, option, kind) in [
+        ("reading", "--stall-limit", LimitKind::Stalled),
+        ("reading", "--time-limit", LimitKind::WallTime),
+        ("installing", "--time-limit", LimitKind::WallTime),
+    ] {
+        let more = ["-q", option, "3", "-I", file.to_str().expect("UTF-8")];
+        let more = if name == "installing" { &more[..] } else { &more[..3] };
+        let (code, record) = place.record(name, more);
+        assert_eq!((code, record.outcome), (4, Outcome::Limit(Some(kind))), "{record:?}");
+        assert_eq!(record.phases.last().map(|time| time.phase), Some(Phase::Dependencies));
+        wait_until("without processes", || {
+            !processes().iter().any(|(_, line)| line.contains(&marker))
+        });
+    }
+}
+
+#[test]
 fn a_build_that_works_in_silence_is_not_stalled() {
     let Some(place) = Place::shared() else { return };
     place.package(
