@@ -13,7 +13,8 @@ use crate::building;
 use crate::check;
 use crate::cli::Action;
 use crate::hardware::Platform;
-use crate::install::{self, Installer};
+use crate::image;
+use crate::install::Installer;
 use crate::machines::{self, Extent};
 use crate::place::Place;
 use crate::running;
@@ -47,7 +48,7 @@ impl Call<'_> {
                 Platform::of(&self.settings.arch)?;
                 let base = self.installer().ensure()?;
                 if let Some(image) = &args.image {
-                    install::copy_to(&base, &self.settings.arch, &self.directory.join(image))?;
+                    image::copy_to(&base, &self.settings.arch, &self.directory.join(image))?;
                 }
             }
             Action::Update(_) => {

@@ -1,15 +1,15 @@
-//! What qemu is told: the machine of each architecture, its disks, its two network cards, its console.
+//! What qemu is told: the machine of the architecture ([`platform`]), its disks, its two network cards, its console.
 //!
 //! Invariant: everything but the overlay and the extra disks is read only; the first card leads nowhere but to the
 //! guest's ssh, from a port of the host's loopback; the second leads to [`crate::relay`] and nowhere else. Qemu runs in
 //! the machine's directory, so the names of sockets and logs are the same for all.
 
+mod platform;
+
 use std::path::{Path, PathBuf};
 
-use common::names::Arch;
-use thiserror::Error;
-
 use crate::acceleration::Acceleration;
+pub(crate) use platform::{Platform, UnknownArch};
 
 /// The network card that is cut off while a package is built.
 pub(crate) const FETCH_CARD: &str = "fetch";
@@ -23,102 +23,6 @@ pub(crate) const CONSOLE: &str = "console.sock";
 pub(crate) const AGENT: &str = "agent.sock";
 /// A word of the kernel's command line: switch off at once, it was only to be seen that a machine runs.
 pub(crate) const PROBE: &str = "arch-vm.probe";
-
-/// An architecture that no machine is known for.
-#[derive(Debug, Error)]
-#[error("no virtual machine is known for {0}: x86_64, i686, aarch64 and riscv64 are")]
-pub(crate) struct UnknownArch(String);
-
-/// The machine of one architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Platform {
-    /// The emulator.
-    pub(crate) program: &'static str,
-    machine: &'static str,
-    /// The processor where it is emulated.
-    cpu: &'static str,
-    console: &'static str,
-    /// The machine's own architecture, as the kernel calls it, on which it needs no emulation.
-    native: &'static [&'static str],
-}
-
-/// Everything that qemu knows, but for what is slower than doing without where it is emulated: instructions that fill and
-/// copy memory byte by byte, and a fifth level of page tables.
-const PROCESSOR: &str = "max,erms=off,fsrm=off,la57=off";
-
-const PLATFORMS: &[(&[&str], Platform)] = &[
-    (
-        &["x86_64"],
-        Platform {
-            program: "qemu-system-x86_64",
-            machine: "q35",
-            cpu: PROCESSOR,
-            console: "ttyS0",
-            native: &["x86_64"],
-        },
-    ),
-    (
-        &["i486", "i586", "i686", "pentium4"],
-        Platform {
-            program: "qemu-system-i386",
-            machine: "q35",
-            cpu: PROCESSOR,
-            console: "ttyS0",
-            native: &["x86_64", "i686"],
-        },
-    ),
-    (
-        &["aarch64"],
-        Platform {
-            program: "qemu-system-aarch64",
-            machine: "virt",
-            cpu: "cortex-a57",
-            console: "ttyAMA0",
-            native: &["aarch64"],
-        },
-    ),
-    (
-        &["riscv64"],
-        Platform {
-            program: "qemu-system-riscv64",
-            machine: "virt",
-            cpu: "rv64",
-            console: "ttyS0",
-            native: &["riscv64"],
-        },
-    ),
-];
-
-impl Platform {
-    /// The machine for an architecture.
-    ///
-    /// # Errors
-    /// None is known.
-    pub(crate) fn of(arch: &Arch) -> Result<Self, UnknownArch> {
-        let found = PLATFORMS.iter().find(|(names, _)| names.contains(&arch.as_str()));
-        found
-            .map(|(_, platform)| *platform)
-            .ok_or_else(|| UnknownArch(arch.to_string()))
-    }
-
-    /// Whether this host's processor could run it itself.
-    pub(crate) fn is_native(&self) -> bool {
-        self.native.contains(&std::env::consts::ARCH)
-    }
-
-    fn processor(&self, acceleration: Acceleration) -> [String; 4] {
-        let (name, cpu) = match acceleration {
-            Acceleration::Kvm => ("kvm", "host"),
-            Acceleration::Tcg => ("tcg", self.cpu),
-        };
-        [
-            "-machine".into(),
-            format!("{},accel={name}", self.machine),
-            "-cpu".into(),
-            cpu.into(),
-        ]
-    }
-}
 
 /// What a machine boots.
 #[derive(Debug, Clone)]

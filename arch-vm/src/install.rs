@@ -13,7 +13,6 @@ use anyhow::{Context, Result, bail};
 use common::cli::Messages;
 use common::clock::Now;
 use common::interrupt::Interrupt;
-use common::names::Arch;
 use common::process::{Child, Command, Input, Output, sibling};
 
 use crate::base::{self, Base, Record};
@@ -208,35 +207,4 @@ impl Installer<'_> {
             packages: text("packages")?.lines().count(),
         })
     }
-}
-
-/// Copies a base image to a place of the caller's; kernel, initramfs and the name of the root file system beside it.
-pub(crate) fn copy_to(base: &Base, arch: &Arch, image: &Path) -> Result<()> {
-    let directory = base.disk();
-    let directory = directory.parent().context("a base image lies in a directory")?;
-    for (part, name) in [
-        ("disk.qcow2", image.to_owned()),
-        ("kernel", beside(image, "kernel")),
-        ("initramfs", beside(image, "initramfs")),
-    ] {
-        let copying = || format!("cannot copy the base image for {arch} to {}", name.display());
-        let parent = name
-            .parent()
-            .filter(|path| !path.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let mut file = common::atomic::temporary_file(parent)?;
-        let mut from = File::open(directory.join(part)).with_context(copying)?;
-        io::copy(&mut from, &mut file).with_context(copying)?;
-        common::atomic::persist(file, &name)?;
-    }
-    let root = format!("{}\n", base.record.root);
-    Ok(common::atomic::write(&beside(image, "root"), root.as_bytes())?)
-}
-
-/// `IMAGE.kernel` for an image.
-pub(crate) fn beside(image: &Path, name: &str) -> PathBuf {
-    let mut path = image.as_os_str().to_owned();
-    path.push(".");
-    path.push(name);
-    path.into()
 }

@@ -15,6 +15,7 @@ mod command;
 mod delivery;
 mod guest;
 mod hardware;
+mod image;
 mod install;
 mod log;
 mod machine;

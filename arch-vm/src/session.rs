@@ -17,8 +17,9 @@ use crate::base::Base;
 use crate::cli::Start;
 use crate::guest::{Entry, Guest, known_host};
 use crate::hardware::{Boot, Plan, Platform};
+use crate::image;
 use crate::install::Installer;
-use crate::machine::{Launch, Machine, MachineRecord, Slot, boot_of_image, create_overlay};
+use crate::machine::{Launch, Machine, MachineRecord, Slot, create_overlay};
 use crate::place::Place;
 use crate::qmp::Event;
 use crate::relay::RelayConfig;
@@ -118,7 +119,7 @@ impl Opener<'_> {
     fn origin(&self) -> Result<Origin> {
         let platform = Platform::of(&self.settings.arch)?;
         if let Some(image) = &self.machine.image {
-            let boot = boot_of_image(image);
+            let boot = image::boot(image);
             return Ok(Origin {
                 base: None,
                 acceleration: self.accelerate(&platform, &boot)?,

@@ -4,15 +4,20 @@
 //! directory ([`Batch::write_first`] alone departs from that). A tool killed at any instant leaves at most a temporary file,
 //! which [`sweep`] removes later.
 
-use std::collections::BTreeSet;
+mod batch;
+mod stamp;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use tempfile::NamedTempFile;
 use thiserror::Error;
+
+pub use batch::Batch;
+pub use stamp::Stamp;
 
 /// Prefix of temporary names; readers ignore every name that begins with `.`.
 pub const TEMPORARY_PREFIX: &str = ".portsmith-";
@@ -160,129 +165,6 @@ pub fn sync_directory(path: &Path) -> Result<(), FileError> {
         .map_err(FileError::at("sync directory", path))
 }
 
-/// Changes that are to last before something makes them visible, or are many: synced together.
-#[derive(Debug, Default)]
-#[must_use = "changes last when it is synced"]
-pub struct Batch {
-    files: BTreeSet<PathBuf>,
-    directories: BTreeSet<PathBuf>,
-}
-
-/// With more than so many files and directories their whole file systems are synced, which is one call.
-const SYNCED_ONE_BY_ONE: usize = 32;
-
-impl Batch {
-    /// Takes in a file, and its name in its directory.
-    pub fn file(&mut self, path: &Path) {
-        self.content(path);
-        self.directory(parent(path));
-    }
-
-    /// Takes in the content of a file.
-    pub fn content(&mut self, path: &Path) {
-        self.files.insert(path.to_owned());
-    }
-
-    /// Takes in the names in a directory.
-    pub fn directory(&mut self, path: &Path) {
-        self.directories.insert(path.to_owned());
-    }
-
-    /// Takes in the changes of another batch.
-    pub fn join(&mut self, other: Self) {
-        self.files.extend(other.files);
-        self.directories.extend(other.directories);
-    }
-
-    /// Replaces `path` by a file with this content. Readers see it at once and never a part of it; after a power failure
-    /// before [`Batch::sync`] the old content may be back.
-    ///
-    /// # Errors
-    /// Whatever step fails; the old content is then still there.
-    pub fn write(&mut self, path: &Path, content: &[u8]) -> Result<(), FileError> {
-        let file = filled(path, content)?;
-        file.as_file().sync_all().map_err(FileError::at("sync", path))?;
-        show(file, path)?;
-        self.directory(parent(path));
-        Ok(())
-    }
-
-    /// Like [`Batch::write`], for a file whose readers take an empty one for none: where there was none, it may be empty
-    /// after a power failure before [`Batch::sync`]. That spares whoever holds a lock the wait for the disk.
-    ///
-    /// # Errors
-    /// Whatever step fails; the old content is then still there.
-    pub fn write_first(&mut self, path: &Path, content: &[u8]) -> Result<(), FileError> {
-        if !content.is_empty() && fs::metadata(path).is_ok_and(|found| found.len() > 0) {
-            return self.write(path, content);
-        }
-        write_unsynced(path, content)?;
-        self.file(path);
-        Ok(())
-    }
-
-    /// Removes a file if it is there.
-    ///
-    /// # Errors
-    /// It is there and cannot be removed.
-    pub fn remove(&mut self, path: &Path) -> Result<(), FileError> {
-        match fs::remove_file(path) {
-            Ok(()) => self.directory(parent(path)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(FileError::at("remove", path)(error)),
-        }
-        Ok(())
-    }
-
-    /// Renames a file within its directory if it is there; whether it was.
-    ///
-    /// # Errors
-    /// It is there and cannot be renamed.
-    pub fn rename(&mut self, from: &Path, to: &Path) -> Result<bool, FileError> {
-        match fs::rename(from, to) {
-            Ok(()) => {
-                self.directory(parent(to));
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(FileError::at("rename", from)(error)),
-        }
-    }
-
-    /// Makes everything last. What somebody else has taken away meanwhile, as a journal that was rotated, needs nothing.
-    ///
-    /// # Errors
-    /// Something cannot be opened or synced.
-    pub fn sync(self) -> Result<(), FileError> {
-        let Self { files, directories } = self;
-        if files.len() + directories.len() > SYNCED_ONE_BY_ONE {
-            let places = files.iter().map(|file| parent(file));
-            return sync_file_systems(places.chain(directories.iter().map(PathBuf::as_path)).collect());
-        }
-        for path in &files {
-            match File::open(path).and_then(|file| file.sync_all()) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                synced => synced.map_err(FileError::at("sync", path))?,
-            }
-        }
-        directories.iter().try_for_each(|path| sync_directory(path))
-    }
-}
-
-/// Syncs the file systems of some directories, each once.
-fn sync_file_systems(directories: BTreeSet<&Path>) -> Result<(), FileError> {
-    let mut done = BTreeSet::new();
-    for path in directories {
-        let directory = File::open(path).map_err(FileError::at("open", path))?;
-        let device = directory.metadata().map_err(FileError::at("read", path))?.dev();
-        if done.insert(device) {
-            let synced = nix::unistd::syncfs(&directory).map_err(io::Error::from);
-            synced.map_err(FileError::at("sync the file system of", path))?;
-        }
-    }
-    Ok(())
-}
-
 /// The content of a file; `None` when it does not exist.
 ///
 /// # Errors
@@ -305,26 +187,6 @@ pub fn read_text(path: &Path) -> Result<Option<String>, FileError> {
         Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
     };
     Ok(read(path)?.map(text))
-}
-
-/// What a file looked like from outside at one moment: equal stamps mean that it has not changed in between. There is
-/// none of a file that changed a moment ago, since a further change in the same tick of the clock would not show.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stamp([i64; 5]);
-
-/// Files that changed within this time may change again unseen.
-const UNSETTLED: Duration = Duration::from_secs(2);
-
-impl Stamp {
-    /// Looks at a file; `None` when it has changed a moment ago or is not there.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
-        let found = fs::metadata(path).ok()?;
-        let age = SystemTime::now().duration_since(found.modified().ok()?).ok()?;
-        let inode = i64::try_from(found.ino()).ok()?;
-        let size = i64::try_from(found.size()).ok()?;
-        (age >= UNSETTLED).then_some(Self([inode, size, found.mtime(), found.mtime_nsec(), found.ctime()]))
-    }
 }
 
 /// Removes temporary files that a killed tool left in `directory` more than `age` ago. Call it with the lock held that
@@ -376,31 +238,6 @@ mod tests {
         assert_eq!(read_text(&path).unwrap().unwrap(), "two\n");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
-    }
-
-    #[test]
-    fn a_first_content_is_seen_at_once_and_a_later_one_replaces_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("eurobuild3");
-        for content in ["one\n", "two\n", ""] {
-            let mut batch = Batch::default();
-            batch.write_first(&path, content.as_bytes()).unwrap();
-            assert_eq!(read_text(&path).unwrap().unwrap(), content);
-            batch.sync().unwrap();
-        }
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_is_gone_before_the_sync_needs_none() {
-        let directory = tempfile::tempdir().unwrap();
-        let (journal, other) = (directory.path().join("journal"), directory.path().join("other"));
-        let mut batch = Batch::default();
-        batch.write(&journal, b"one\n").unwrap();
-        batch.content(&journal);
-        batch.write(&other, b"two\n").unwrap();
-        fs::remove_file(&journal).unwrap();
-        batch.sync().unwrap();
     }
 
     #[test]

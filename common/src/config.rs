@@ -3,6 +3,8 @@
 //! An option beats an environment variable `PORTSMITH_<KEY IN CAPITALS>`, which beats the file. Each tool reads the
 //! keys that it needs into a structure of its own, so that what is missing is said before anything is done.
 
+mod error;
+mod keys;
 mod places;
 pub mod syntax;
 
@@ -10,182 +12,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use thiserror::Error;
-
 use crate::names::{Arch, Repository};
+pub use error::ConfigError;
+use keys::is_known;
 pub use places::Personal;
 
 /// The environment of a process, as a value.
 pub type Environment = BTreeMap<String, String>;
-
-/// Keys without a repository's name in them.
-const KEYS: &[&str] = &[
-    "accepted_builddirs",
-    "always_blacklisted",
-    "arch",
-    "bug_list_url",
-    "build_account",
-    "build_command",
-    "build_list_lock_file",
-    "build_log_directory",
-    "build_loops_twice",
-    "build_options__with_build_support",
-    "build_options__with_dev_fuse",
-    "builder_keys",
-    "builder_name",
-    "check_dependencies",
-    "chroot_dir",
-    "customization_repo",
-    "emulated_check",
-    "emulator",
-    "gnupg_home",
-    "grace_seconds",
-    "heartbeat_seconds",
-    "kept_generations",
-    "kept_versions",
-    "keyring",
-    "lease_seconds",
-    "limit_disk_mib",
-    "limit_log_mib",
-    "limit_memory_mib",
-    "limit_processes",
-    "limit_seconds",
-    "limit_stalled_seconds",
-    "lock_wait_seconds",
-    "makepkg_conf",
-    "master",
-    "master_identity",
-    "max_deletions",
-    "max_package_age_broken_testing",
-    "max_package_age_build_list",
-    "max_package_age_staging",
-    "max_package_age_testing",
-    "max_parallel_builds_per_builder",
-    "mirror_refresh_trigger_urls",
-    "mirror_update_command",
-    "neighbours_hold",
-    "package_database_lock_file",
-    "package_key",
-    "package_limit_mib",
-    "pacman_conf",
-    "pkgext",
-    "proxy_cache_dir",
-    "proxy_listen",
-    "proxy_max_age_days",
-    "proxy_max_gib",
-    "proxy_mirrors",
-    "proxy_stall_seconds",
-    "publish_command",
-    "publish_timeout_seconds",
-    "repo_dir",
-    "repo_key",
-    "repo_names",
-    "repo_path",
-    "require_packager",
-    "require_signatures",
-    "retry_pause_seconds",
-    "sanity_check_lock_file",
-    "slot_idle_percent",
-    "slot_memory_mib",
-    "slots",
-    "source_archive_mirror",
-    "source_by_hash_mirror",
-    "srcdest",
-    "ssh_command",
-    "stable_package_repositories",
-    "staging_package_repositories",
-    "standalone_package_repositories",
-    "straws",
-    "straws_that_might_repair_failing_builds",
-    "sub_pkgrel",
-    "testing_package_repositories",
-    "upload_limit_mib",
-    "upload_stall_seconds",
-    "upstream_arch",
-    "vm_base_seconds",
-    "vm_boot_seconds",
-    "vm_cpus",
-    "vm_dir",
-    "vm_identity",
-    "vm_image",
-    "vm_layout",
-    "vm_memory_mib",
-    "vm_overlay_dir",
-    "vm_overlay_mib",
-    "vm_packages",
-    "work_dir",
-];
-
-/// Beginnings of keys that end in a repository's name.
-const KEY_FAMILIES: &[&str] = &[
-    "repo_paths__",
-    "repo_urls__",
-    "repo_layout__",
-    "repo_default__",
-    "repo_packages__",
-    "repo_branch__",
-    "repo_only__",
-    "staging_for__",
-    "testing_for__",
-    "stable_for__",
-];
-
-/// A configuration that cannot be used; the tools end with 78.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    /// No file at the named place.
-    #[error("cannot read the configuration {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A line that is not an assignment.
-    #[error("{}: {source}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// The line and what is wrong with it.
-        #[source]
-        source: syntax::SyntaxError,
-    },
-    /// A key that the tool needs is missing.
-    #[error("the configuration key {key} is not set (looked in {origin})")]
-    Missing {
-        /// The key.
-        key: String,
-        /// The file that was read, or that there is none.
-        origin: String,
-    },
-    /// A value that is not of its kind.
-    #[error("the configuration key {key} has the value {value:?}: {reason}")]
-    Value {
-        /// The key.
-        key: String,
-        /// The value.
-        value: String,
-        /// What it has to be.
-        reason: String,
-    },
-}
-
-impl ConfigError {
-    /// Whether the operator has to mend it: not when the machine cannot read the file now, because of too many open
-    /// files or a broken disk.
-    #[must_use]
-    pub fn is_of_the_operator(&self) -> bool {
-        use std::io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied};
-        match self {
-            Self::Read { source, .. } => matches!(
-                source.kind(),
-                NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidData
-            ),
-            _ => true,
-        }
-    }
-}
 
 /// The keys and values in force.
 #[derive(Debug, Clone, Default)]
@@ -401,13 +234,6 @@ fn default_files(environment: &Environment) -> Vec<PathBuf> {
     directories.map(|directory| directory.join("portsmith.conf")).collect()
 }
 
-fn is_known(key: &str) -> bool {
-    KEYS.binary_search(&key).is_ok()
-        || KEY_FAMILIES
-            .iter()
-            .any(|family| key.len() > family.len() && key.starts_with(family))
-}
-
 fn wrong(key: &str, value: &str, reason: &str) -> ConfigError {
     ConfigError::Value {
         key: key.to_owned(),
@@ -437,11 +263,6 @@ mod tests {
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
-    }
-
-    #[test]
-    fn the_list_of_keys_is_sorted_for_the_search() {
-        assert!(KEYS.is_sorted());
     }
 
     #[test]

@@ -6,112 +6,21 @@
 //! signal and the last lines.
 
 mod child;
+mod command;
 mod error;
+mod program;
 mod sink;
+mod streams;
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::ExitStatus;
 
 pub use nix::sys::signal::Signal;
 
-use crate::account::Account;
-use crate::interrupt::Interrupt;
 pub use child::Child;
-use child::watch;
+pub use command::{Check, Command};
 pub use error::{Cause, ProcessError};
-use sink::{Sink, drain};
-
-/// Another tool of the project: the program beside this one, else the one in PATH.
-#[must_use]
-pub fn sibling(tool: &str) -> PathBuf {
-    own_program()
-        .ok()
-        .and_then(|own| Some(own.parent()?.join(tool)))
-        .filter(|path| path.is_file())
-        .unwrap_or_else(|| PathBuf::from(tool))
-}
-
-/// The file of the running program: of one that was replaced meanwhile, as an upgrade does, the new one.
-///
-/// # Errors
-/// The kernel does not say it.
-pub fn own_program() -> io::Result<PathBuf> {
-    std::env::current_exe().map(without_mark)
-}
-
-/// The kernel's mark at the path of a file that is no longer there.
-fn without_mark(path: PathBuf) -> PathBuf {
-    match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
-        Some(before) => PathBuf::from(OsStr::from_bytes(before)),
-        None => path,
-    }
-}
-
-/// What a shell does that starts a child in a control group: a process moves itself, and is the child only then. Nothing of
-/// the child can stay outside.
-const ENTER_GROUP: &str = r#"echo 0 >"$0"/cgroup.procs && exec "$@""#;
-
-/// What a child reads as its standard input.
-#[derive(Debug)]
-pub enum Input {
-    /// Nothing.
-    Null,
-    /// These bytes.
-    Bytes(Vec<u8>),
-    /// An open file.
-    File(File),
-    /// What this process reads.
-    Inherit,
-}
-
-/// Where the output of a child goes.
-pub enum Output {
-    /// Kept, up to a limit, for [`Finished`].
-    Capture,
-    /// Kept, up to so many bytes a stream. A child that goes on writing finds the pipe closed (SIGPIPE).
-    CaptureUpTo(usize),
-    /// Both streams into one file as they come, up to so many bytes; a line in the file says where it was cut.
-    Log(File, u64),
-    /// Standard output kept as with `Capture`, standard error into a file as with `Log`.
-    LogStderr(File, u64),
-    /// Both streams, in the order in which they were written, to this function as they come.
-    Through(Taker),
-    /// To standard error of this process, both streams: stdout is for the answer.
-    ToStderr,
-    /// Both streams into this file or terminal.
-    Both(File),
-    /// Standard output into this file or pipe, standard error to that of this process.
-    Stdout(File),
-    /// Standard output and error of this process.
-    Inherit,
-}
-
-/// Takes what a child writes, piece by piece.
-pub type Taker = Box<dyn FnMut(&[u8]) + Send>;
-
-/// Looks at a running child every few moments; what it returns is why the child is ended.
-pub type Check = Box<dyn FnMut() -> Option<String> + Send>;
-
-/// A child process to be started.
-pub struct Command {
-    argv: Vec<OsString>,
-    environment: BTreeMap<OsString, OsString>,
-    directory: Option<PathBuf>,
-    input: Input,
-    output: Output,
-    timeout: Option<Duration>,
-    account: Option<Account>,
-    group: Option<PathBuf>,
-    interrupt: Option<Interrupt>,
-    check: Option<Check>,
-}
+pub use program::{own_program, sibling};
+pub use streams::{Input, Output, Taker};
 
 /// A child that has ended.
 #[derive(Debug)]
@@ -133,301 +42,6 @@ impl Finished {
     }
 }
 
-impl Command {
-    /// A child that runs `program`, looked up in PATH.
-    pub fn new(program: impl AsRef<OsStr>) -> Self {
-        let mut environment = BTreeMap::new();
-        if let Some(path) = std::env::var_os("PATH") {
-            environment.insert("PATH".into(), path);
-        }
-        environment.insert("LANG".into(), "C".into());
-        Self {
-            argv: vec![program.as_ref().to_owned()],
-            environment,
-            directory: None,
-            input: Input::Null,
-            output: Output::Capture,
-            timeout: None,
-            account: None,
-            group: None,
-            interrupt: None,
-            check: None,
-        }
-    }
-
-    /// Adds an argument.
-    #[must_use]
-    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
-        self.argv.push(argument.as_ref().to_owned());
-        self
-    }
-
-    /// Adds arguments.
-    #[must_use]
-    pub fn args<I: IntoIterator<Item: AsRef<OsStr>>>(mut self, arguments: I) -> Self {
-        self.argv.extend(arguments.into_iter().map(|a| a.as_ref().to_owned()));
-        self
-    }
-
-    /// Sets a variable of the child's environment.
-    #[must_use]
-    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.environment
-            .insert(key.as_ref().to_owned(), value.as_ref().to_owned());
-        self
-    }
-
-    /// Empties the child's environment, PATH included.
-    #[must_use]
-    pub fn env_clear(mut self) -> Self {
-        self.environment.clear();
-        self
-    }
-
-    /// Sets the working directory.
-    #[must_use]
-    pub fn directory(mut self, path: impl AsRef<Path>) -> Self {
-        self.directory = Some(path.as_ref().to_owned());
-        self
-    }
-
-    /// Sets what the child reads; nothing by default.
-    #[must_use]
-    pub fn input(mut self, input: Input) -> Self {
-        self.input = input;
-        self
-    }
-
-    /// Sets where its output goes; captured by default.
-    #[must_use]
-    pub fn output(mut self, output: Output) -> Self {
-        self.output = output;
-        self
-    }
-
-    /// Ends the child's process group after so long; never by default.
-    #[must_use]
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.timeout = Some(limit);
-        self
-    }
-
-    /// Runs the child as another account, without supplementary groups. Only root can.
-    #[must_use]
-    pub fn account(mut self, account: Option<&Account>) -> Self {
-        self.account = account.cloned();
-        self
-    }
-
-    /// Starts the child in a control group (cgroup v2), by its directory. It runs only when it is there.
-    #[must_use]
-    pub fn control_group(mut self, directory: Option<&Path>) -> Self {
-        self.group = directory.map(Path::to_owned);
-        self
-    }
-
-    /// Ends the child when the interrupt is raised.
-    #[must_use]
-    pub fn interrupt(mut self, interrupt: &Interrupt) -> Self {
-        self.interrupt = Some(interrupt.clone());
-        self
-    }
-
-    /// Looks every 50 ms or so whether the child has to be ended; it is waited for meanwhile, so the check has to be quick.
-    #[must_use]
-    pub fn check(mut self, check: impl FnMut() -> Option<String> + Send + 'static) -> Self {
-        self.check = Some(Box::new(check));
-        self
-    }
-
-    /// Runs the child to its end; a non-zero end is an error.
-    ///
-    /// # Errors
-    /// Every end but exit code 0.
-    pub fn run(self) -> Result<Finished, ProcessError> {
-        let command = self.to_string();
-        let finished = self.wait()?;
-        let tail = || {
-            let stream = if finished.stderr.is_empty() {
-                &finished.stdout
-            } else {
-                &finished.stderr
-            };
-            tail(stream)
-        };
-        let cause = match (finished.status.code(), finished.status.signal()) {
-            (Some(0), _) => return Ok(finished),
-            (Some(code), _) => Cause::Code { code, tail: tail() },
-            (None, signal) => Cause::Signal {
-                signal: signal.unwrap_or(0),
-                tail: tail(),
-            },
-        };
-        Err(ProcessError { command, cause })
-    }
-
-    /// Runs the child to its end, whatever that is; the caller looks at the status.
-    ///
-    /// # Errors
-    /// It cannot be started, its time limit ends or this process is interrupted.
-    pub fn wait(self) -> Result<Finished, ProcessError> {
-        let command = self.to_string();
-        self.spawn()?.wait().map_err(|cause| ProcessError { command, cause })
-    }
-
-    /// Starts the child and returns at once.
-    ///
-    /// # Errors
-    /// It cannot be started.
-    pub fn spawn(self) -> Result<Child, ProcessError> {
-        let command = self.to_string();
-        self.start().map_err(|source| ProcessError {
-            command,
-            cause: Cause::Io(source),
-        })
-    }
-
-    /// Replaces this process by the program, with the streams that this process has; returns only when that fails.
-    pub fn exec(self) -> ProcessError {
-        let command = self.to_string();
-        #[expect(clippy::disallowed_methods, reason = "this is the module that starts children")]
-        let source = std::process::Command::new(&self.argv[0])
-            .args(&self.argv[1..])
-            .env_clear()
-            .envs(&self.environment)
-            .exec();
-        ProcessError {
-            command,
-            cause: Cause::Io(source),
-        }
-    }
-
-    fn start(self) -> io::Result<Child> {
-        #[expect(clippy::disallowed_methods, reason = "this is the module that starts children")]
-        let mut command = match &self.group {
-            None => std::process::Command::new(&self.argv[0]),
-            Some(group) => {
-                let mut shell = std::process::Command::new("/bin/sh");
-                shell.args(["-c", ENTER_GROUP]).arg(group).arg(&self.argv[0]);
-                shell
-            }
-        };
-        command
-            .args(&self.argv[1..])
-            .env_clear()
-            .envs(&self.environment)
-            .process_group(0);
-        if let Some(directory) = &self.directory {
-            command.current_dir(directory);
-        }
-        if let Some(account) = &self.account {
-            command.uid(account.uid).gid(account.gid);
-        }
-        let (mut bytes, mut merged) = (None, None);
-        command.stdin(match self.input {
-            Input::Null => Stdio::null(),
-            Input::File(file) => Stdio::from(file),
-            Input::Inherit => Stdio::inherit(),
-            Input::Bytes(content) => {
-                bytes = Some(content);
-                Stdio::piped()
-            }
-        });
-        let sink = match self.output {
-            Output::Inherit => None,
-            Output::ToStderr => {
-                command.stdout(Stdio::from(io::stderr().lock_as_file()?));
-                None
-            }
-            Output::Both(file) => {
-                command.stdout(Stdio::from(file.try_clone()?)).stderr(Stdio::from(file));
-                None
-            }
-            Output::Stdout(file) => {
-                command.stdout(Stdio::from(file));
-                None
-            }
-            Output::Capture => {
-                command.stdout(Stdio::piped()).stderr(Stdio::piped());
-                Some(Sink::capture())
-            }
-            Output::CaptureUpTo(limit) => {
-                command.stdout(Stdio::piped()).stderr(Stdio::piped());
-                Some(Sink::capture_up_to(limit))
-            }
-            Output::Log(file, limit) => {
-                command.stdout(Stdio::piped()).stderr(Stdio::piped());
-                Some(Sink::log(file, limit))
-            }
-            Output::Through(function) => {
-                let (reader, writer) = io::pipe()?;
-                command.stdout(writer.try_clone()?).stderr(writer);
-                merged = Some((reader, Sink::Function(function)));
-                None
-            }
-            Output::LogStderr(file, limit) => {
-                command.stdout(Stdio::piped()).stderr(Stdio::piped());
-                Some((Sink::capture().0, Sink::log(file, limit).1))
-            }
-        };
-        let mut child = command.spawn()?;
-        let writer = match (bytes, child.stdin.take()) {
-            (Some(bytes), Some(stdin)) => Some(std::thread::spawn(move || feed(stdin, &bytes))),
-            _ => None,
-        };
-        // It holds the writing ends of pipes.
-        drop(command);
-        let (stdout, stderr) = match sink {
-            None => (merged.map(|(stream, sink)| drain(stream, sink)), None),
-            Some((out, err)) => (
-                child.stdout.take().map(|stream| drain(stream, out)),
-                child.stderr.take().map(|stream| drain(stream, err)),
-            ),
-        };
-        Ok(Child {
-            ended: watch(&child),
-            child,
-            writer,
-            stdout,
-            stderr,
-            timeout: self.timeout,
-            started: Instant::now(),
-            interrupt: self.interrupt,
-            check: self.check,
-            reaped: false,
-        })
-    }
-}
-
-impl std::fmt::Display for Command {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, argument) in self.argv.iter().enumerate() {
-            if index > 0 {
-                f.write_str(" ")?;
-            }
-            f.write_str(&argument.to_string_lossy())?;
-        }
-        Ok(())
-    }
-}
-
-/// Standard error of this process as a file of its own, for a child's standard output.
-trait AsOwnFile {
-    fn lock_as_file(&self) -> io::Result<File>;
-}
-
-impl AsOwnFile for io::Stderr {
-    fn lock_as_file(&self) -> io::Result<File> {
-        use std::os::fd::AsFd;
-        Ok(File::from(self.as_fd().try_clone_to_owned()?))
-    }
-}
-
-fn feed(mut stdin: ChildStdin, bytes: &[u8]) {
-    // A child that does not read to the end is no error: its own end tells.
-    drop(stdin.write_all(bytes));
-}
-
 /// The last lines of an output, on one line.
 fn tail(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
@@ -437,7 +51,12 @@ fn tail(output: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::unix::process::ExitStatusExt;
+    use std::time::Duration;
+
     use super::*;
+    use crate::interrupt::Interrupt;
 
     fn shell(script: &str) -> Command {
         Command::new("sh").arg("-c").arg(script)
@@ -466,14 +85,6 @@ mod tests {
     fn a_signal_is_told_apart_from_a_code() {
         let error = shell("kill -9 $$").run().unwrap_err();
         assert!(matches!(error.cause, Cause::Signal { signal: 9, .. }), "{error}");
-    }
-
-    #[test]
-    fn a_program_that_was_replaced_is_where_it_was() {
-        let of = |path: &str| without_mark(PathBuf::from(path));
-        assert_eq!(of("/usr/bin/archbuild (deleted)"), Path::new("/usr/bin/archbuild"));
-        assert_eq!(of("/usr/bin/archbuild"), Path::new("/usr/bin/archbuild"));
-        assert!(own_program().unwrap().is_file());
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! A running child: waiting for its end, its time limit, ending its whole group.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
+use super::streams::Served;
 use super::{Cause, Check, Finished, tail};
 use crate::interrupt::Interrupt;
 
@@ -22,9 +22,7 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct Child {
     pub(super) child: std::process::Child,
     pub(super) ended: Receiver<()>,
-    pub(super) writer: Option<JoinHandle<()>>,
-    pub(super) stdout: Option<JoinHandle<Vec<u8>>>,
-    pub(super) stderr: Option<JoinHandle<Vec<u8>>>,
+    pub(super) streams: Served,
     pub(super) timeout: Option<Duration>,
     pub(super) started: Instant,
     pub(super) interrupt: Option<Interrupt>,
@@ -67,7 +65,7 @@ impl Child {
         let deadline = Instant::now() + GRACE;
         let stdout = self.collect(Stream::Stdout, deadline);
         let stderr = self.collect(Stream::Stderr, deadline);
-        if let Some(writer) = self.writer.take() {
+        if let Some(writer) = self.streams.writer.take() {
             drop(writer.join());
         }
         match verdict {
@@ -125,8 +123,8 @@ impl Child {
     /// left the group and still holds it cannot be: what it has to say is not waited for.
     fn collect(&mut self, stream: Stream, deadline: Instant) -> Vec<u8> {
         let handle = match stream {
-            Stream::Stdout => self.stdout.take(),
-            Stream::Stderr => self.stderr.take(),
+            Stream::Stdout => self.streams.stdout.take(),
+            Stream::Stderr => self.streams.stderr.take(),
         };
         let Some(handle) = handle else {
             return Vec::new();
