@@ -97,7 +97,7 @@ impl Builder<'_> {
                 if shift.is_closing && shift.ours.is_empty() {
                     break;
                 }
-                if !shift.wants_more() {
+                if !shift.wants_more() || self.is_one_alone(&shift) {
                     std::thread::sleep(TICK);
                     continue;
                 }
@@ -109,6 +109,14 @@ impl Builder<'_> {
             }
         });
         shift.end
+    }
+
+    /// Whether one of the orders wants nothing beside it.
+    fn is_one_alone(&self, shift: &Shift<'_>) -> bool {
+        shift
+            .ours
+            .iter()
+            .any(|pkgbase| self.workshop.company.wants_none(pkgbase))
     }
 
     fn is_asked_to_end(&self) -> bool {

@@ -11,6 +11,7 @@ mod attempt;
 mod builder;
 mod cli;
 mod companions;
+mod company;
 mod heartbeat;
 mod history;
 mod ladder;
@@ -47,6 +48,7 @@ use common::lock::{Lock, Mode, Patience};
 pub use crate::address::{Master, Ssh};
 use crate::builder::Builder;
 pub use crate::cli::Cli;
+use crate::company::Company;
 use crate::local::Local;
 pub use crate::local::Surroundings;
 use crate::master::Connection;
@@ -110,6 +112,7 @@ pub fn run(cli: &Cli, environment: &Environment, messages: &Messages) -> anyhow:
         workshop: Workshop {
             connection: Connection::new(employer, &settings),
             outbox,
+            company: Company::new(&settings.alone),
             settings: &settings,
             config: &config,
             messages,

@@ -21,6 +21,7 @@ use thiserror::Error;
 use crate::Outcome;
 use crate::attempt::{self, Places};
 use crate::cli::Cli;
+use crate::company::Company;
 use crate::ladder::{Ladder, Product};
 use crate::master::Connection;
 use crate::origin::{OrderOrigin, Origin};
@@ -185,6 +186,7 @@ impl Local<'_> {
             messages: self.messages,
             connection: Connection::new(employer, self.settings),
             outbox: Outbox::open(&self.settings.work_dir)?,
+            company: Company::new(&self.settings.alone),
             abort: self.abort.clone(),
         };
         let parcel = Parcel {

@@ -1,11 +1,11 @@
 //! What a builder is configured to do, read and checked before anything is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::config::{Config, ConfigError, Environment, Personal};
-use common::names::Builder;
+use common::names::{Builder, PkgBase};
 
 use crate::address::Master;
 use crate::straw::{DEFAULT_LADDER, Remedy, Straw};
@@ -90,6 +90,8 @@ pub struct Settings {
     pub pause: Duration,
     /// How many builds at one time.
     pub slots: Slots,
+    /// What is built with nothing beside it.
+    pub alone: BTreeSet<PkgBase>,
     /// Environment of children.
     pub environment: Environment,
 }
@@ -150,6 +152,7 @@ impl Settings {
             source_archive_mirror: config.text("source_archive_mirror").map(str::to_owned),
             pause: Duration::from_secs(config.number("retry_pause_seconds", 15)?.max(1)),
             slots,
+            alone: config.parsed_words("build_alone")?.into_iter().collect(),
             environment: children_environment(config, environment),
         })
     }

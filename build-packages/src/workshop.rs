@@ -17,6 +17,7 @@ use common::source::SourceError;
 use common::state::{order_id, parse_order_id};
 
 use crate::attempt::{self, Places};
+use crate::company::Company;
 use crate::heartbeat::Heartbeat;
 use crate::ladder::{Ladder, Product};
 use crate::master::Connection;
@@ -56,6 +57,8 @@ pub(crate) struct Workshop<'a> {
     pub(crate) messages: &'a Messages,
     pub(crate) connection: Connection<'a>,
     pub(crate) outbox: Outbox,
+    /// Which builds run beside each other.
+    pub(crate) company: Company<'a>,
     /// End now.
     pub(crate) abort: Interrupt,
 }
@@ -97,6 +100,9 @@ impl Workshop<'_> {
     }
 
     fn build(&self, answer: &Answer, places: &Places, pulse: &Pulse) -> anyhow::Result<Product> {
+        let Some(_presence) = self.company.join(&answer.assignment.order.pkgbase, &pulse.stop) else {
+            return Ok(Product::Ended);
+        };
         let origin = Origin::of_answer(self.config, answer)?;
         let ladder = Ladder {
             settings: self.settings,

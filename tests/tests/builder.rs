@@ -370,6 +370,27 @@ fn without_memory_for_two_builds_slots_take_turns() {
 }
 
 #[test]
+fn what_takes_the_whole_machine_is_built_with_nothing_beside_it() {
+    let alone = format!("set -C; : >\"$here/alone\" || exit 1; [ $pkgname != a ] || {{ {WAIT}; }}; rm \"$here/alone\"");
+    let Some(works) = Works::new(&["a", "huge", "z"], &alone) else {
+        return;
+    };
+    works.configure("build_alone='huge vast'\n");
+    let builder = works.start(&["-n", "3", "--slots", "3"]);
+    works.wait_for_build("a");
+    works.wait_for("the huge one waits", || {
+        let leases = works.master.read("builders/one");
+        leases
+            .lines()
+            .any(|lease| lease.starts_with("huge ") && lease.contains(" preparing "))
+    });
+    assert!(!works.master.read("journal").contains("\tassigned\tz\t"));
+    works.let_go("a");
+    expect_end(builder, 0);
+    works.expect_exactly_once(&["a", "huge", "z"], 3);
+}
+
+#[test]
 fn a_drained_builder_finishes_what_it_has_begun_and_asks_for_nothing_more() {
     let Some(works) = Works::new(&["a", "b"], WAIT) else {
         return;

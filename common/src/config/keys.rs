@@ -7,6 +7,7 @@ const KEYS: &[&str] = &[
     "arch",
     "bug_list_url",
     "build_account",
+    "build_alone",
     "build_command",
     "build_list_lock_file",
     "build_log_directory",
