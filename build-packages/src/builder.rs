@@ -17,6 +17,7 @@ use crate::Outcome;
 use crate::admission::Admission;
 use crate::cli::Cli;
 use crate::pause::Pause;
+use crate::renewal::OwnFile;
 use crate::workshop::{Built, Workshop};
 
 /// How long the master may keep a request open until there is work, in seconds.
@@ -59,6 +60,7 @@ struct Shift<'a> {
     pause: Pause,
     /// Nothing is asked for before.
     not_before: Instant,
+    own_file: OwnFile,
     /// Nothing is asked for any more.
     is_closing: bool,
     end: anyhow::Result<Outcome>,
@@ -84,6 +86,7 @@ impl Builder<'_> {
             admission: Admission::new(settings.slots),
             pause: Pause::new(settings.pause),
             not_before: Instant::now(),
+            own_file: OwnFile::now(),
             is_closing: false,
             end: Ok(Outcome::Finished),
         };
@@ -95,6 +98,10 @@ impl Builder<'_> {
                 }
                 shift.is_closing |= self.is_asked_to_end() || shift.is_late();
                 if shift.is_closing && shift.ours.is_empty() {
+                    break;
+                }
+                if shift.is_to_begin_anew() {
+                    shift.end = Ok(Outcome::Replaced);
                     break;
                 }
                 if !shift.wants_more() || self.is_one_alone(&shift) {
@@ -198,6 +205,12 @@ impl Shift<'_> {
     fn is_late(&self) -> bool {
         let limit = self.cli.time.map(Duration::from_secs);
         limit.is_some_and(|limit| self.began.elapsed() >= limit)
+    }
+
+    /// Whether another version of the program goes on from here: between two orders, and only where nothing is counted.
+    fn is_to_begin_anew(&self) -> bool {
+        let is_endless = self.left.is_none() && self.cli.time.is_none();
+        is_endless && self.ours.is_empty() && self.own_file.is_replaced()
     }
 
     fn wants_more(&mut self) -> bool {

@@ -13,6 +13,8 @@ use crate::target::Target;
 /// the orders stay with this builder and are handed out again when it asks the next time. A finished build waits in the
 /// outbox until the master has taken it, also over restarts.
 ///
+/// Without a limit (-n 0) it begins anew, between two orders, as the version that was installed in its place.
+///
 /// With --local the same is done without a master: PKGBASE at the heads of the git repositories, a given order
 /// PKGBASE.REVISION.MOD_REVISION.REPOSITORY (REVISION may be NAME-HEAD, MOD_REVISION may be work-tree: the files of your
 /// work tree of the customization as they are), or a directory with a PKGBUILD, which has a slash in it or is a dot. The

@@ -25,6 +25,7 @@ mod products;
 mod progress;
 mod pulse;
 mod readiness;
+mod renewal;
 pub mod settings;
 mod signing;
 mod sources;
@@ -62,13 +63,16 @@ use crate::workshop::Workshop;
 pub enum Outcome {
     /// As asked for, or there is nothing to do.
     Finished,
+    /// Another version of the program lies in its place: it is to go on.
+    Replaced,
     /// The master refused packages, a local build failed, or this machine cannot build.
     Stopped,
 }
 
 /// Runs the tool.
 pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, stdout: &mut dyn Write) -> ExitCode {
-    let cli: Cli = match common::cli::parse(args, stdout) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli: Cli = match common::cli::parse(args.clone(), stdout) {
         Ok(cli) => cli,
         Err(code) => return code,
     };
@@ -87,6 +91,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
     };
     match ended {
         Ok(Outcome::Finished) => ExitCode::SUCCESS,
+        Ok(Outcome::Replaced) => {
+            messages.note("begins anew as the version that was installed meanwhile");
+            messages.error(renewal::begin_anew(&args, &environment));
+            Failure::Io.into()
+        }
         Ok(Outcome::Stopped) => ExitCode::from(1),
         Err(error) => Failure::report(&messages, error.chain()),
     }

@@ -7,6 +7,7 @@ mod local;
 mod site;
 mod trouble;
 
+use common::process::Command;
 use testkit::packaging::{FILE, LINK, Remote};
 
 use crate::site::Site;
@@ -165,6 +166,28 @@ fn a_preferred_order_is_asked_for_first_and_is_no_condition() {
         ["zlib", "zlib", "--files", "--files"],
         "again while the master is busy"
     );
+}
+
+#[test]
+fn a_builder_goes_on_as_the_version_that_is_installed_in_its_place() {
+    let site = Site::new(GOOD);
+    site.answer("get-assignment", "0\n1\n");
+    let program = site.path("build-packages");
+    std::fs::copy(testkit::tool::program("build-packages"), &program).unwrap();
+    let old = Command::new(&program)
+        .args(["--config".as_ref(), site.path("builder.conf").as_os_str()])
+        .args(["-k", "-n", "0"])
+        .env("HOME", site.path(""));
+    let old = old.spawn().unwrap();
+    while !site.read("calls").contains("return-assignment") {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    site.script("build-packages", "#!/bin/sh\necho \"new: $*\"\nexit 9\n");
+    let ended = old.wait().unwrap();
+    assert_eq!(ended.status.code(), Some(9), "{ended:?}");
+    let arguments = format!("new: --config {} -k -n 0", site.path("builder.conf").display());
+    assert_eq!(ended.text(), arguments);
+    assert_eq!(site.outbox(), 0);
 }
 
 #[test]
