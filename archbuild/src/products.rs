@@ -7,6 +7,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use common::atomic;
@@ -22,6 +23,8 @@ use crate::payload::open_regular;
 const RECORD: &str = ".record";
 /// Largest record in bytes.
 const LONGEST_RECORD: u64 = 1 << 20;
+/// A temporary file of ours that nobody touched for so long belongs to a receiver that was killed.
+const LEFT_OVER: Duration = Duration::from_secs(86400);
 
 /// What arrived: packages, not yet under their names, and the record.
 #[derive(Debug, Default)]
@@ -92,6 +95,7 @@ fn package_name(text: &str) -> Option<(FileName, PackageFileName)> {
 /// build went well is told elsewhere.
 pub(crate) fn receive(from: impl Read, directory: &Path) -> Result<Products> {
     let mut products = Products::default();
+    atomic::sweep(directory, LEFT_OVER);
     let mut archive = tar::Archive::new(from);
     for entry in archive.entries()? {
         let mut entry = entry?;
