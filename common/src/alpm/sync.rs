@@ -8,12 +8,15 @@
 //! `text`). It is used from one thread at a time; each database gets its own handle, so that several are read at once.
 
 use std::collections::{BTreeMap, HashSet};
+use std::mem::ManuallyDrop;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
 use thiserror::Error;
 
 use super::binding::{self, Alpm, SigLevel};
-use super::text;
+use super::text::{self, NoText};
 use crate::archive::ArchiveError;
 use crate::atomic::FileError;
 use crate::graph::Packages;
@@ -74,6 +77,9 @@ pub struct Databases {
     /// Packages that are left out, with the reasons.
     pub complaints: Vec<Complaint>,
 }
+
+/// What comes of one database.
+type Read = (Vec<Entry>, Vec<Complaint>);
 
 /// One package as a database has it.
 struct Entry {
@@ -162,70 +168,120 @@ impl Databases {
 }
 
 /// The packages of one database in its order, and those that are left out.
-fn read(file: &Path) -> Result<(Vec<Entry>, Vec<Complaint>), SyncError> {
-    let no_name = || SyncError::Name(file.to_owned());
-    let name = file.file_name().and_then(|name| name.to_str()).ok_or_else(no_name)?;
-    let (name, _) = name
-        .split_once(".db")
-        .filter(|(name, _)| !name.is_empty())
-        .ok_or_else(no_name)?;
+fn read(file: &Path) -> Result<Read, SyncError> {
+    let name = repository_of(file)?;
     let file = file.canonicalize().map_err(FileError::at("find", file))?;
-    let directory = tempfile::tempdir().map_err(FileError::at("make a directory in", std::env::temp_dir()))?;
-    let databases = directory.path().join("sync");
-    std::fs::create_dir(&databases).map_err(FileError::at("make", &databases))?;
-    let failed = |cause: String| SyncError::Database {
-        path: file.clone(),
-        cause,
-    };
-    // libarchive takes a file without content for an archive without members.
-    if file.metadata().map_err(FileError::at("look at", &file))?.len() == 0 {
-        return Err(failed("it is empty".to_owned()));
-    }
-    let copy = databases.join(format!("{name}.db"));
-    let _memory = text::keep_in_memory(&copy).map_err(FileError::at("make", &copy))?;
-    let unreadable = |error| match error {
-        ArchiveError::Machine(error) => error.into(),
-        error => failed(error.to_string()),
-    };
-    let no_text = text::write_text(&file, &copy).map_err(unreadable)?;
-    let root = directory.path().to_string_lossy();
-    let alpm = Alpm::new(&*root, &*root).map_err(|error| failed(error.to_string()))?;
-    let database = alpm
-        .register_syncdb(name, SigLevel::NONE)
-        .map_err(|error| failed(error.to_string()))?;
-    database.is_valid().map_err(|error| failed(error.to_string()))?;
-    let packages = database.pkgs();
-    // One bad entry makes libalpm give up all of them, without an error that it would report.
-    if packages.is_empty()
-        && (alpm.last_error() != binding::Error::Ok || text::has_entries(&copy).map_err(unreadable)?)
-    {
-        return Err(failed("libalpm cannot make sense of an entry".to_owned()));
-    }
-    let mut entries = Vec::with_capacity(packages.len());
-    let left_out = |package: &str, cause| Complaint {
-        package: package.to_owned(),
-        path: file.clone(),
-        cause,
-    };
-    let mut complaints = Vec::new();
-    for package in packages {
-        // Of one that has a file besides its `desc` only the bad one is missing.
-        if !no_text.is_empty() && no_text.contains_key(&format!("{}-{}", package.name(), package.version())) {
-            continue;
-        }
-        match entry(&package) {
-            Ok(entry) => entries.push(entry),
-            Err(cause) => complaints.push(left_out(package.name(), cause)),
-        }
-    }
-    complaints.extend(
-        no_text
-            .into_iter()
-            .map(|(package, field)| left_out(&package, EntryError::NoText(field))),
-    );
+    let database = Plain::of(&file, name)?;
     // Giving back a hundred thousand strings one by one takes as long as reading them; a program reads a database once.
-    std::mem::forget(alpm);
-    Ok((entries, complaints))
+    let alpm = ManuallyDrop::new(database.open()?);
+    database.read(&alpm, name)
+}
+
+/// `core` out of `core.db`, `core.db.tar.gz` and the like.
+fn repository_of(file: &Path) -> Result<&str, SyncError> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let (repository, _) = name.and_then(|name| name.split_once(".db")).unwrap_or_default();
+    if repository.is_empty() {
+        return Err(SyncError::Name(file.to_owned()));
+    }
+    Ok(repository)
+}
+
+/// A database as libalpm is given it.
+struct Plain<'a> {
+    /// What was given to us.
+    file: &'a Path,
+    /// libalpm's directory.
+    root: TempDir,
+    /// The database in it.
+    copy: PathBuf,
+    _memory: Option<OwnedFd>,
+    /// What is not in it.
+    no_text: NoText,
+}
+
+impl<'a> Plain<'a> {
+    fn of(file: &'a Path, name: &str) -> Result<Self, SyncError> {
+        // libarchive takes a file without content for an archive without members.
+        if file.metadata().map_err(FileError::at("look at", file))?.len() == 0 {
+            return Err(unusable(file, "it is empty"));
+        }
+        let root = tempfile::tempdir().map_err(FileError::at("make a directory in", std::env::temp_dir()))?;
+        let databases = root.path().join("sync");
+        std::fs::create_dir(&databases).map_err(FileError::at("make", &databases))?;
+        let copy = databases.join(format!("{name}.db"));
+        Ok(Self {
+            _memory: text::keep_in_memory(&copy).map_err(FileError::at("make", &copy))?,
+            no_text: text::write_text(file, &copy).map_err(|error| unreadable(file, error))?,
+            file,
+            root,
+            copy,
+        })
+    }
+
+    fn open(&self) -> Result<Alpm, SyncError> {
+        let root = self.root.path().to_string_lossy();
+        Alpm::new(&*root, &*root).map_err(|error| unusable(self.file, error))
+    }
+
+    /// What libalpm makes of it. (The types of its lists differ between the versions of the binding.)
+    fn read(&self, alpm: &Alpm, name: &str) -> Result<Read, SyncError> {
+        let database = alpm
+            .register_syncdb(name, SigLevel::NONE)
+            .map_err(|error| unusable(self.file, error))?;
+        database.is_valid().map_err(|error| unusable(self.file, error))?;
+        let packages = database.pkgs();
+        // One bad entry makes libalpm give up all of them, without an error that it would report.
+        if packages.is_empty() && (alpm.last_error() != binding::Error::Ok || self.has_entries()?) {
+            return Err(unusable(self.file, "libalpm cannot make sense of an entry"));
+        }
+        let (mut entries, mut complaints) = (Vec::with_capacity(packages.len()), Vec::new());
+        for package in packages {
+            // Of one that has a file besides its `desc` only the bad one is missing.
+            if self.is_without_text(&package) {
+                continue;
+            }
+            match entry(&package) {
+                Ok(entry) => entries.push(entry),
+                Err(cause) => complaints.push(self.left_out(package.name(), cause)),
+            }
+        }
+        for (package, field) in &self.no_text {
+            complaints.push(self.left_out(package, EntryError::NoText(field.clone())));
+        }
+        Ok((entries, complaints))
+    }
+
+    fn is_without_text(&self, package: &binding::Package) -> bool {
+        let name = || format!("{}-{}", package.name(), package.version());
+        !self.no_text.is_empty() && self.no_text.contains_key(&name())
+    }
+
+    fn left_out(&self, package: &str, cause: EntryError) -> Complaint {
+        Complaint {
+            package: package.to_owned(),
+            path: self.file.to_owned(),
+            cause,
+        }
+    }
+
+    fn has_entries(&self) -> Result<bool, SyncError> {
+        text::has_entries(&self.copy).map_err(|error| unreadable(self.file, error))
+    }
+}
+
+fn unusable(file: &Path, cause: impl ToString) -> SyncError {
+    SyncError::Database {
+        path: file.to_owned(),
+        cause: cause.to_string(),
+    }
+}
+
+fn unreadable(file: &Path, error: ArchiveError) -> SyncError {
+    match error {
+        ArchiveError::Machine(error) => error.into(),
+        error => unusable(file, error),
+    }
 }
 
 fn entry(package: &binding::Package) -> Result<Entry, EntryError> {
