@@ -12,8 +12,9 @@ use common::build_list::{BuildList, Order};
 use common::cli::Messages;
 use common::clock::Now;
 use common::journal::{Entry, Event};
-use common::names::{Builder, PkgBase};
+use common::names::PkgBase;
 use common::state::State;
+use common::vanished;
 use common::work_dir::WorkDir;
 
 use crate::schedule::{Next, Present};
@@ -21,8 +22,6 @@ use crate::stages::Stages;
 
 /// Temporary files that are older were left by a tool that was killed.
 const LEFT_OVER: Duration = Duration::from_secs(3600);
-/// States that concern only orders on the list.
-const OF_PENDING: [State; 3] = [State::Locked, State::Broken, State::Blocked];
 
 impl Present {
     /// Reads the work directory.
@@ -107,22 +106,13 @@ fn forget(work_dir: &WorkDir, next: &Next) -> anyhow::Result<()> {
     let orders: BTreeSet<&Order> = next.list.orders().collect();
     let states = work_dir.states();
     let mut batch = Batch::default();
-    for (order, known) in states.list()? {
-        let is_unblocked = !next.blocked.contains_key(&order) && known.contains(&State::Blocked);
-        if orders.contains(&order) {
-            if is_unblocked {
-                batch.remove(&states.path(&order, State::Blocked))?;
-            }
-            continue;
+    for order in states.with(State::Blocked)? {
+        if orders.contains(&order) && !next.blocked.contains_key(&order) {
+            batch.remove(&states.path(&order, State::Blocked))?;
         }
-        for state in known.into_iter().filter(|state| OF_PENDING.contains(state)) {
-            if state == State::Locked {
-                let lines = states.read(&order, State::Locked)?.unwrap_or_default();
-                let builders: Vec<Builder> = lines.iter().filter_map(|line| line.parse().ok()).collect();
-                work_dir.leases().end(&order, &builders, &mut batch)?;
-            }
-            batch.remove(&states.path(&order, state))?;
-        }
+    }
+    for fact in vanished::states(work_dir, &orders)? {
+        vanished::forget(work_dir, &fact, &mut batch)?;
     }
     batch.sync()?;
     if let Some(text) = atomic::read_text(&work_dir.priorities())? {

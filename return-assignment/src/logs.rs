@@ -1,37 +1,9 @@
-//! Keeping logs: `build_log_directory/error|success/PKGBASE/ORDER-ID/`, never overwritten.
+//! Keeping logs where [`common::logs`] says, never overwritten.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use common::atomic::{self, Batch, FileError};
-use common::build_list::Order;
-use common::config::{Config, ConfigError};
 use common::names::FileName;
-use common::state::order_id;
-use common::work_dir::WorkDir;
-
-/// How the build ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shelf {
-    Error,
-    Success,
-}
-
-/// The directory of one order's logs.
-pub(crate) fn directory(
-    config: &Config,
-    work_dir: &WorkDir,
-    shelf: Shelf,
-    order: &Order,
-) -> Result<PathBuf, ConfigError> {
-    let root = config
-        .path("build_log_directory")?
-        .unwrap_or_else(|| work_dir.root().join("logs"));
-    let shelf = match shelf {
-        Shelf::Error => "error",
-        Shelf::Success => "success",
-    };
-    Ok(root.join(shelf).join(&order.pkgbase).join(order_id(order)))
-}
 
 /// Copies logs into the directory, where they last when the batch is synced. One with the name of another log gets a
 /// number; the same log again is not kept twice.

@@ -11,6 +11,7 @@ use common::clock::Now;
 use common::config::{Config, Environment};
 use common::journal::{Entry, Event};
 use common::lock::Patience;
+use common::logs::{Logs, Shelf};
 use common::names::{Builder, FileName, PkgName, Repository};
 use common::package::PackageFile;
 use common::repository::{Arrival, Class, NewPackage, Repositories, RepositoryError, Standing, Transition};
@@ -25,7 +26,7 @@ use crate::destination;
 use crate::downgrade;
 use crate::expected::{ExpectedFiles, FromMetadata};
 use crate::inspection::{Policy, Refusal};
-use crate::logs::{self, Shelf};
+use crate::logs;
 use crate::upload::{Upload, is_log_of_success};
 
 /// The state directory, the repositories, and how both are configured.
@@ -77,7 +78,7 @@ impl<'a> Master<'a> {
             Claim::NotListed => return Ok(Outcome::Outdated(claim::describe_absence(listed.as_ref(), order))),
             Claim::Foreign(reason) => return Ok(Outcome::Outdated(reason)),
         }
-        let logs = logs::directory(self.config, &self.work_dir, Shelf::Error, order)?;
+        let logs = Logs::open(self.config, &self.work_dir)?.directory(Shelf::Error, order);
         let mut batch = match upload {
             Ok(upload) => logs::keep(&logs, upload.files())?,
             Err(refusal) => {
@@ -192,7 +193,7 @@ impl<'a> Master<'a> {
         };
         self.keep_sonames(&read);
         let companions = upload.files().filter(|(name, _)| is_log_of_success(name.as_str()));
-        let logs = logs::directory(self.config, &self.work_dir, Shelf::Success, order)?;
+        let logs = Logs::open(self.config, &self.work_dir)?.directory(Shelf::Success, order);
         logs::keep(&logs, companions)?.sync()?;
         let states = self.work_dir.states();
         if self.repositories.classes().class_of(&to) != Some(Class::Standalone) {
