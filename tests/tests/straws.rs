@@ -9,7 +9,10 @@ use tempfile::TempDir;
 use testkit::need;
 use testkit::tool::{Ended, Tool, directory, must};
 
-const LADDER: &str = ": :clean_chroot: :with_build_support: :without_check: :with_/dev/fuse:";
+const LADDER: &str = ": :clean_chroot: :mirrored_source_by_hash: :mirrored_source: :with_build_support: :without_check: \
+    :with_/dev/fuse:";
+/// SHA-256 of `content` and a newline.
+const CONTENT: &str = "434728a410a78f56fc1b5899c3593436e61ab0c731e9072d95e96db290205e53";
 
 /// A packager's machine with a repository that only builds use.
 struct Laptop(TempDir);
@@ -28,7 +31,8 @@ impl Laptop {
         let config = format!(
             "pacman_conf='{0}/host.conf'\nmakepkg_conf='{0}/makepkg.conf'\nchroot_dir='{1}'\nkeyring='{2}/keyring'\n\
              work_dir='{2}/work'\nstraws='{LADDER}'\n\
-             build_options__with_build_support='--repo build-support=file://{2}/support'\n",
+             build_options__with_build_support='--repo build-support=file://{2}/support'\n\
+             source_by_hash_mirror='file://{2}/by-hash'\nsource_archive_mirror='file://{2}/archives'\n",
             mirror.display(),
             directory().join("../test-chroots/straws").display(),
             laptop.0.path().display()
@@ -82,10 +86,37 @@ impl Laptop {
             .lines()
             .filter(|line| line.contains(" with :") || line.ends_with(" with "));
         tries
-            .filter_map(|line| line.rsplit_once(": "))
-            .map(|(_, what)| what.trim_end().to_owned())
+            .filter_map(|line| line.split(": ").nth(2))
+            .map(|what| what.trim_end_matches(", at last").trim_end().to_owned())
             .collect()
     }
+}
+
+#[test]
+fn sources_that_upstream_no_longer_has_come_from_the_mirrors_with_the_real_build_command() {
+    let Some(laptop) = Laptop::new() else { return };
+    let gone = format!("source=(file:///gone/data)\nsha256sums=({CONTENT})\nbuild() {{ grep content data; }}");
+    laptop.package("archived", &gone);
+    laptop.write("archived/data", "content\n");
+    laptop.write("archives/packages/x", "");
+    must(
+        Command::new("bsdtar")
+            .args(["-czf", "archives/packages/archived-1-1.src.tar.gz", "archived"])
+            .directory(laptop.0.path()),
+    );
+    std::fs::remove_file(laptop.path("archived/data")).unwrap();
+    // The mirror by checksum has nothing yet.
+    let tries = laptop.climb("archived");
+    assert_eq!(tries.len(), 2, "{tries:?}");
+    assert!(
+        tries[0].starts_with("sources") && tries[1].ends_with(" :mirrored_source:"),
+        "{tries:?}"
+    );
+    laptop.write(&format!("by-hash/{CONTENT}"), "content\n");
+    laptop.package("hashed", &gone);
+    let tries = laptop.climb("hashed");
+    assert_eq!(tries.len(), 2, "{tries:?}");
+    assert!(tries[1].ends_with(" :mirrored_source_by_hash:"), "{tries:?}");
 }
 
 #[test]
