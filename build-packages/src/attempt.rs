@@ -46,12 +46,20 @@ pub(crate) struct Attempt<'a> {
     pub(crate) time: u64,
 }
 
+/// What came of running the build command.
+pub(crate) enum Ran {
+    /// It ended like this; a command of ours left a record.
+    Ended(End, Option<Record>),
+    /// A command of ours did not get as far as the package: usage, configuration, a bug. Another try ends the same way.
+    Unusable,
+}
+
 impl Attempt<'_> {
-    /// Runs the build command; says how it ended, and the record of a command of ours.
+    /// Runs the build command.
     ///
     /// # Errors
     /// The log cannot be written or the command not be started.
-    pub(crate) fn run(&self, log: &mut AttemptLog, interrupt: &Interrupt) -> anyhow::Result<(End, Option<Record>)> {
+    pub(crate) fn run(&self, log: &mut AttemptLog, interrupt: &Interrupt) -> anyhow::Result<Ran> {
         let output = match self.settings.has_record() {
             true => Output::LogStderr(log.output()?, LOG_LIMIT),
             false => Output::Log(log.output()?, LOG_LIMIT),
@@ -59,7 +67,7 @@ impl Attempt<'_> {
         let finished = match self.command()?.output(output).interrupt(interrupt).wait() {
             Ok(finished) => finished,
             Err(error) if matches!(error.cause, Cause::Interrupted) => {
-                return Ok((End::of(Outcome::Interrupted), None));
+                return Ok(Ran::Ended(End::of(Outcome::Interrupted), None));
             }
             Err(error) => {
                 log.say(&error.to_string())?;
@@ -68,12 +76,11 @@ impl Attempt<'_> {
         };
         let record = Record::read(&finished.stdout);
         let code = finished.status.code();
-        let outcome = match code {
-            // A command of ours that did not get as far as the package: usage, configuration, a bug.
-            Some(64..) if self.settings.has_record() && record.is_none() => Outcome::Machine,
-            code => Outcome::from_code(code),
-        };
-        Ok((told(outcome, record.as_ref(), log.path()), record))
+        if matches!(code, Some(64..)) && self.settings.has_record() && record.is_none() {
+            return Ok(Ran::Unusable);
+        }
+        let end = told(Outcome::from_code(code), record.as_ref(), log.path());
+        Ok(Ran::Ended(end, record))
     }
 
     fn command(&self) -> anyhow::Result<Command> {

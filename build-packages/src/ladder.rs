@@ -9,7 +9,7 @@ use common::names::FileName;
 use common::process::Command;
 use common::source::SourceError;
 
-use crate::attempt::{self, Attempt, Places};
+use crate::attempt::{self, Attempt, Places, Ran};
 use crate::history::{End, History};
 use crate::log::{self, AttemptLog};
 use crate::origin::Origin;
@@ -56,6 +56,8 @@ enum Pulled {
     PassedOver(String),
     /// The package's own files are refused: no straw repairs that, and no other builder fares better.
     Hopeless,
+    /// The build command does not work here, whatever the package.
+    Unusable,
 }
 
 impl Ladder<'_> {
@@ -73,12 +75,13 @@ impl Ladder<'_> {
             }
             match self.pull(straw, &mut number)? {
                 Pulled::Hopeless => break,
+                Pulled::Unusable => return Ok(Product::Unable),
                 Pulled::PassedOver(reason) => {
                     self.say(format_args!("{straw} is passed over: {reason}"));
                     history.pass_over(straw);
                 }
                 Pulled::Tried(end) => {
-                    self.say(format_args!("{} with {straw}", end.outcome));
+                    self.tell(straw, end.outcome);
                     history.add(straw, end);
                     match end.outcome {
                         Outcome::Built => return Ok(Product::Built),
@@ -115,6 +118,15 @@ impl Ladder<'_> {
         }
     }
 
+    /// Says how an attempt ended, and the last words of its log where it did not end well.
+    fn tell(&self, straw: &Straw, outcome: Outcome) {
+        let words = self.pulse.standing().last_line;
+        match outcome {
+            Outcome::Built | Outcome::Interrupted => self.say(format_args!("{outcome} with {straw}")),
+            _ => self.say(format_args!("{outcome} with {straw}, at last: {}", words.trim())),
+        }
+    }
+
     fn say(&self, what: impl std::fmt::Display) {
         self.messages.note(format_args!("{}: {what}", self.title));
     }
@@ -129,10 +141,12 @@ impl Ladder<'_> {
                 Pulled::Tried(end) => end.outcome,
                 Pulled::PassedOver(_) => Outcome::Sources,
                 Pulled::Hopeless => Outcome::Failed(None),
+                Pulled::Unusable => Outcome::Machine,
             };
             log.end(outcome, record.as_ref())?;
             let is_over = machine_try == MACHINE_TRIES || self.pulse.stop.is_raised();
-            if outcome != Outcome::Machine || is_over {
+            let is_of_machine = matches!(&pulled, Pulled::Tried(end) if end.outcome == Outcome::Machine);
+            if is_over || !is_of_machine {
                 return Ok(pulled);
             }
             self.pulse.stop.sleep(self.settings.pause * machine_try);
@@ -167,8 +181,11 @@ impl Ladder<'_> {
             straw,
             time: self.origin.time()?,
         };
-        let (mut end, record) = attempt.run(log, &self.pulse.stop)?;
+        let ran = attempt.run(log, &self.pulse.stop)?;
         self.pulse.look();
+        let Ran::Ended(mut end, record) = ran else {
+            return Ok((Pulled::Unusable, None));
+        };
         if end.outcome == Outcome::Built
             && let Err(error) = products::choose(&self.places.packages, self.expected)
         {

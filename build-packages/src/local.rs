@@ -46,10 +46,16 @@ pub struct Surroundings {
     pub columns: Option<usize>,
 }
 
-/// A package that is nowhere.
+/// A target that is not there.
 #[derive(Debug, Error)]
-#[error("no git repository has {0}")]
-struct UnknownPackage(PkgBase);
+enum Nothing {
+    /// A package that is nowhere.
+    #[error("no git repository has {0}")]
+    Package(PkgBase),
+    /// A directory without a PKGBUILD, or none at all.
+    #[error("there is no PKGBUILD in {}", .0.display())]
+    Directory(PathBuf),
+}
 
 /// A local build.
 pub(crate) struct Local<'a> {
@@ -67,7 +73,7 @@ impl Local<'_> {
     /// The sources cannot be had, or a file cannot be read or written.
     pub(crate) fn run(&self, cli: &Cli, target: &Target, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         let (origin, title, destination) = match self.origin(cli, target) {
-            Err(error) if error.is::<UnknownPackage>() => {
+            Err(error) if error.is::<Nothing>() => {
                 self.messages.error(error);
                 return Ok(Outcome::Stopped);
             }
@@ -83,9 +89,16 @@ impl Local<'_> {
         .with_context(|| format!("another local build of {title} runs"))?;
         let places = Places::below(&builds.join(format!("local.{title}")));
         attempt::empty_directory(&places.logs)?;
-        match self.climb(&origin, &title, &places)? {
+        let pulse = Pulse::new();
+        match self.climb(&origin, &title, (&places, &pulse))? {
             Product::Built => {}
-            Product::Failed(_) | Product::Unable => {
+            Product::Unable => {
+                let words = pulse.standing().last_line;
+                self.messages
+                    .error(format_args!("{title}: this machine cannot build: {}", words.trim()));
+                return Ok(Outcome::Stopped);
+            }
+            Product::Failed(_) => {
                 self.messages.error(format_args!(
                     "{title}: not built; the logs are in {}",
                     places.logs.display()
@@ -112,12 +125,11 @@ impl Local<'_> {
         Ok(Outcome::Finished)
     }
 
-    fn climb(&self, origin: &Origin<'_>, title: &str, places: &Places) -> anyhow::Result<Product> {
-        let pulse = Pulse::new();
+    fn climb(&self, origin: &Origin<'_>, title: &str, (places, pulse): (&Places, &Pulse)) -> anyhow::Result<Product> {
         let ladder = Ladder {
             settings: self.settings,
             messages: self.messages,
-            pulse: &pulse,
+            pulse,
             places,
             origin,
             expected: &[],
@@ -147,8 +159,10 @@ impl Local<'_> {
         let (sources, order) = match target {
             Target::Directory(path) => {
                 let path = here.join(path);
-                let found = path.canonicalize();
-                let path = found.with_context(|| format!("cannot find {}", path.display()))?;
+                anyhow::ensure!(path.join("PKGBUILD").is_file(), Nothing::Directory(path));
+                let path = path
+                    .canonicalize()
+                    .with_context(|| format!("cannot find {}", path.display()))?;
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let destination = pkgdest.unwrap_or_else(|| path.clone());
                 return Ok((Origin::Directory(path, self.config), name, destination));
@@ -226,7 +240,7 @@ fn order_at_heads(pkgbase: &PkgBase, sources: &Sources) -> anyhow::Result<Order>
     let heads = sources.heads()?;
     let view = sources.merged_view(&heads)?;
     let package = view.get(pkgbase);
-    let package = package.ok_or_else(|| UnknownPackage(pkgbase.clone()))?;
+    let package = package.ok_or_else(|| Nothing::Package(pkgbase.clone()))?;
     Ok(sources.order(&heads, pkgbase, package))
 }
 

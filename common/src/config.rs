@@ -122,7 +122,7 @@ impl Config {
             key: key.to_owned(),
             origin: self.file.as_ref().map_or_else(
                 || "no configuration file was found".to_owned(),
-                |path| path.display().to_string(),
+                |path| format!("looked in {}", path.display()),
             ),
         })
     }

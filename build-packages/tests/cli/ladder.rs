@@ -220,7 +220,7 @@ fn a_command_of_ours_that_is_configured_wrongly_is_no_failure_of_the_package() {
     let site = Site::new("");
     site.script(
         "archbuild",
-        "#!/bin/sh\necho 'archbuild: pacman_conf is not set' >&2\nexit 78\n",
+        "#!/bin/sh\necho >>\"${0%/*}/builds\"\necho 'archbuild: pacman_conf is not set' >&2\nexit 78\n",
     );
     site.configure(&format!("build_command='{} build'\n", site.path("archbuild").display()));
     let ended = site.run(&[]).expect(1);
@@ -231,4 +231,5 @@ fn a_command_of_ours_that_is_configured_wrongly_is_no_failure_of_the_package() {
         "{ended:?}"
     );
     assert!(!site.read("calls").contains("return-assignment"));
+    assert_eq!(site.read("builds").lines().count(), 1, "trying again does not help");
 }

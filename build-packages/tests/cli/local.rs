@@ -79,6 +79,10 @@ fn a_package_is_built_at_the_heads_of_the_git_repositories() {
     assert!(ended.stdout.ends_with("/here/a-2-1.0-any.pkg.tar.zst\n"), "{ended:?}");
     let again = laptop.run(&["--local", "a", "--sub-pkgrel", "3"]).expect(0);
     assert!(again.stdout.ends_with("/here/a-2-1.3-any.pkg.tar.zst\n"), "{again:?}");
+    for nowhere in ["./nothing", "."] {
+        let ended = laptop.run(&["--local", nowhere]).expect(1);
+        assert!(ended.stderr.contains("there is no PKGBUILD in"), "{ended:?}");
+    }
     let unknown = laptop.run(&["--local", "nothing"]).expect(1);
     assert!(unknown.stderr.contains("no git repository has nothing"), "{unknown:?}");
 }
@@ -120,12 +124,14 @@ fn scenario_56_options_that_are_about_orders_of_a_master_do_not_go_with_a_local_
 
 #[test]
 fn a_local_build_climbs_the_ladder_and_says_where_its_logs_are() {
-    let laptop = Laptop::new("exit 1");
+    let laptop = Laptop::new("echo no luck today; exit 1");
     let ended = laptop
         .run(&["--local", "./mine", "-s", ":", "-s", ":clean_chroot:"])
         .expect(1);
     assert!(
-        ended.stdout.is_empty() && ended.stderr.contains("the logs are in"),
+        ended.stdout.is_empty()
+            && ended.stderr.contains("the logs are in")
+            && ended.stderr.contains(" with :clean_chroot:, at last: no luck today\n"),
         "{ended:?}"
     );
     assert_eq!(laptop.0.read("builds"), "\n-c\n");

@@ -28,11 +28,11 @@ pub enum ConfigError {
         source: syntax::SyntaxError,
     },
     /// A key that the tool needs is missing.
-    #[error("the configuration key {key} is not set (looked in {origin})")]
+    #[error("the configuration key {key} is not set ({origin})")]
     Missing {
         /// The key.
         key: String,
-        /// The file that was read, or that there is none.
+        /// Where it was looked for, or that there is no file.
         origin: String,
     },
     /// A value that is not of its kind.
