@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::build_command::{LimitKind, Limits, Sample, Watchdog};
-use nix::sys::resource::{Resource, UsageWho, getrusage, setrlimit};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::statvfs::statvfs;
 
 use crate::cgroup::{Group, Usage};
@@ -26,6 +26,8 @@ const WALK_SHARE: u32 = 20;
 const RESERVE: u64 = 64 << 20;
 /// Processes that the kernel allows beyond the limit, so that a sample can see that it is exceeded.
 const MORE_PROCESSES: u64 = 64;
+/// What reading a PKGBUILD limits itself to (`common::metadata`, evaluate.sh), which it must be able to.
+const READING_PROCESSES: u64 = 128;
 
 /// Watches a build from its beginning on.
 pub(crate) struct Meter {
@@ -122,7 +124,9 @@ impl Meter {
 pub(crate) fn set_kernel_limits(limits: &Limits) -> nix::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     if let Some(processes) = limits.processes {
-        let most = processes + MORE_PROCESSES;
+        // A small machine may allow fewer.
+        let (_, allowed) = getrlimit(Resource::RLIMIT_NPROC)?;
+        let most = (processes + MORE_PROCESSES).max(READING_PROCESSES).min(allowed);
         setrlimit(Resource::RLIMIT_NPROC, most, most)?;
     }
     Ok(())

@@ -3,7 +3,9 @@
 mod place;
 
 use common::build_command::{LimitKind, Outcome, Phase};
+use common::process::Command;
 use place::{NOTHING, Place, processes, wait_until};
+use testkit::tool::{must, program};
 
 #[test]
 fn each_limit_ends_the_build_and_has_a_name() {
@@ -74,6 +76,20 @@ fn time_is_limited_before_anything_of_the_package_is_built() {
             !processes().iter().any(|(_, line)| line.contains(&marker))
         });
     }
+}
+
+#[test]
+fn a_machine_or_a_person_that_allows_few_processes_is_no_trouble() {
+    let Some(place) = Place::shared() else { return };
+    place.package("nothing", NOTHING);
+    place.build("nothing", &["--process-limit", "50"]).expect(0);
+    let build = Command::new("prlimit")
+        .args(["--nproc=2000:2000", "--"])
+        .arg(program("archbuild"))
+        .args(["build", "--process-limit", "8000"])
+        .env("PORTSMITH_CONFIG", place.path("portsmith.conf"))
+        .directory(place.path("nothing"));
+    must(build);
 }
 
 #[test]
