@@ -168,6 +168,8 @@ impl Outside<'_> {
                 }
             })
             .interrupt(&self.interrupt)
+            // unshare that is refused a namespace leaves a helper, which would hold our pipes for ever.
+            .end_survivors()
             .spawn()?;
         let request = Request {
             verbose: self.common.verbose,

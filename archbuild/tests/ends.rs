@@ -18,7 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use place::{NOTHING, Place, processes, wait_for_process, wait_until};
 use testkit::need;
-use testkit::tool::program;
+use testkit::tool::{must, program};
 
 /// One test at a time, in this process and on this machine.
 static ONE: Mutex<()> = Mutex::new(());
@@ -227,6 +227,25 @@ fn the_end_of_the_inner_process_alone_is_trouble_with_the_chroot_and_leaves_noth
     let ended = child.wait().unwrap();
     assert_eq!(ended.status.code(), Some(5), "{ended:?}");
     alone.assert_nothing_is_left(&marker(7007));
+}
+
+#[test]
+fn a_machine_that_refuses_user_namespaces_is_told_of_at_once() {
+    let Some(alone) = alone() else { return };
+    if must(Command::new("id").arg("-u")) != "0" {
+        return;
+    }
+    alone.place.package("nothing", NOTHING);
+    // The kernel refuses them to whoever has another root directory than its namespace.
+    let script = r#"mount --rbind / "$0" && exec chroot "$0" sh -c 'cd "$0" && exec "$1" build' "$1" "$2""#;
+    let child = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .args([alone.place.path(""), alone.place.path("nothing"), program("archbuild")])
+        .env("PORTSMITH_CONFIG", alone.place.path("portsmith.conf"));
+    let ended = child.timeout(std::time::Duration::from_secs(60)).wait().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(5), "{said}");
+    assert!(said.contains("unshare failed") && said.contains("hint: "), "{said}");
 }
 
 #[test]

@@ -136,6 +136,18 @@ mod tests {
     }
 
     #[test]
+    fn who_is_left_in_the_group_ends_when_that_is_wanted() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let output = Output::Stdout(File::from(std::os::fd::OwnedFd::from(writer)));
+        let child = shell("sleep 600 & echo out").output(output).end_survivors();
+        assert!(child.wait().unwrap().status.success());
+        // This ends when nobody has the other end.
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
+        assert_eq!(text, "out\n");
+    }
+
+    #[test]
     fn an_interrupt_ends_the_child() {
         let interrupt = Interrupt::new();
         let child = shell("sleep 60").interrupt(&interrupt).spawn().unwrap();

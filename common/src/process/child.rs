@@ -27,7 +27,17 @@ pub struct Child {
     pub(super) started: Instant,
     pub(super) interrupt: Option<Interrupt>,
     pub(super) check: Option<Check>,
+    pub(super) survivors: Survivors,
     pub(super) reaped: bool,
+}
+
+/// What becomes of others in the process group of a child that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Survivors {
+    /// It is their own affair.
+    Stay,
+    /// They end with it.
+    End,
 }
 
 /// Why waiting went on no longer.
@@ -57,8 +67,11 @@ impl Child {
     /// The time limit ends or this process is interrupted; the whole group is then ended.
     pub fn wait(mut self) -> Result<Finished, Cause> {
         let verdict = self.watch();
-        if !matches!(verdict, Verdict::Ended) {
-            self.end_group();
+        match (&verdict, self.survivors) {
+            (Verdict::Ended, Survivors::Stay) => {}
+            // Until the child is reaped its group cannot be somebody else's.
+            (Verdict::Ended, Survivors::End) => self.signal(Signal::SIGKILL),
+            _ => self.end_group(),
         }
         let status = self.child.wait()?;
         self.reaped = true;

@@ -7,7 +7,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::child::watch;
+use super::child::{Survivors, watch};
 use super::streams::Streams;
 use super::{Cause, Child, Finished, Input, Output, ProcessError, tail};
 use crate::account::Account;
@@ -32,6 +32,7 @@ pub struct Command {
     group: Option<PathBuf>,
     interrupt: Option<Interrupt>,
     check: Option<Check>,
+    survivors: Survivors,
 }
 
 impl Command {
@@ -53,6 +54,7 @@ impl Command {
             group: None,
             interrupt: None,
             check: None,
+            survivors: Survivors::Stay,
         }
     }
 
@@ -131,6 +133,13 @@ impl Command {
     #[must_use]
     pub fn interrupt(mut self, interrupt: &Interrupt) -> Self {
         self.interrupt = Some(interrupt.clone());
+        self
+    }
+
+    /// Ends what is left of its process group when the child itself has ended.
+    #[must_use]
+    pub const fn end_survivors(mut self) -> Self {
+        self.survivors = Survivors::End;
         self
     }
 
@@ -224,6 +233,7 @@ impl Command {
             started: Instant::now(),
             interrupt: self.interrupt,
             check: self.check,
+            survivors: self.survivors,
             reaped: false,
         })
     }
