@@ -16,7 +16,7 @@ use common::clock::Now;
 use common::interrupt::Interrupt;
 use common::process::{Cause, Command};
 
-use crate::hardware::{self, Boot, Platform};
+use crate::hardware::{self, Acceleration, Boot, Platform};
 use crate::settings::Settings;
 
 /// How long a kernel may take to switch itself off under KVM. It is about a second.
@@ -24,25 +24,6 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// What the initramfs says on the console before it switches the machine off.
 const ALIVE: &str = "arch-vm: alive";
-
-/// Who executes the guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Acceleration {
-    /// The processor.
-    Kvm,
-    /// Qemu.
-    Tcg,
-}
-
-impl Acceleration {
-    /// Its name on the disk.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-        }
-    }
-}
 
 /// The version of qemu, for what is valid only as long as it stays the same.
 pub(crate) fn qemu_version(platform: &Platform) -> Result<String> {

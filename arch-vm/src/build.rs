@@ -19,9 +19,9 @@ use common::metadata::{EVALUATION_BEGIN, EVALUATION_END, EVALUATION_SCRIPT};
 use common::names::PkgBase;
 use common::process::{Cause, Input, Output};
 
-use crate::acceleration::Acceleration;
 use crate::delivery::{self, Delivery};
 use crate::guest::{User, network_variables};
+use crate::hardware::Acceleration;
 use crate::log::Log;
 use crate::session::Session;
 

@@ -13,8 +13,8 @@ use common::clock::Now;
 use common::names::{FileName, PkgBase};
 
 use crate::build::{Build, BuildTask, FETCH, FETCH_REMAINS};
+use crate::call::Call;
 use crate::cli::VmBuildArgs;
-use crate::command::Call;
 use crate::hardware::shell_word;
 use crate::log::Log;
 use crate::relay::MIRROR;

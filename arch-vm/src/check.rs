@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use common::build_command::{Keep, Limits, Outcome};
 
 use crate::Refusal;
+use crate::call::Call;
 use crate::cli::{CheckArgs, MachineArgs, Start};
-use crate::command::Call;
 use crate::guest::User;
 use crate::session::Opener;
 

@@ -8,8 +8,7 @@ mod platform;
 
 use std::path::{Path, PathBuf};
 
-use crate::acceleration::Acceleration;
-pub(crate) use platform::{Platform, UnknownArch};
+pub(crate) use platform::{Acceleration, Platform, UnknownArch};
 
 /// The network card that is cut off while a package is built.
 pub(crate) const FETCH_CARD: &str = "fetch";

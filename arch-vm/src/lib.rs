@@ -9,6 +9,7 @@ mod acceleration;
 mod base;
 mod build;
 mod building;
+mod call;
 mod check;
 mod cli;
 mod command;
@@ -47,8 +48,8 @@ use common::interrupt::Interrupt;
 use common::names::Arch;
 use thiserror::Error;
 
+use crate::call::Call;
 use crate::cli::{Action, Cli};
-use crate::command::Call;
 use crate::hardware::UnknownArch;
 use crate::machines::NoMachine;
 use crate::settings::Settings;
@@ -138,7 +139,7 @@ fn run(cli: &Cli, environment: &Environment, interrupt: &Interrupt, stdout: &mut
         interrupt,
         messages,
     };
-    call.run(&cli.action, stdout)
+    command::run(&call, &cli.action, stdout)
 }
 
 fn arch_of(action: &Action) -> Option<&Arch> {

@@ -7,8 +7,8 @@ use common::build_command::{Keep, Limits, Outcome};
 use common::process::Output;
 use serde_json::json;
 
+use crate::call::Call;
 use crate::cli::RunArgs;
-use crate::command::Call;
 use crate::guest::{User, network_variables};
 use crate::session::Opener;
 

@@ -12,10 +12,11 @@ use common::cli::Messages;
 use common::clock::Now;
 use common::interrupt::Interrupt;
 
-use crate::acceleration::{self, Acceleration};
+use crate::acceleration;
 use crate::base::Base;
 use crate::cli::Start;
 use crate::guest::{Entry, Guest, known_host};
+use crate::hardware::Acceleration;
 use crate::hardware::{Boot, Plan, Platform};
 use crate::image;
 use crate::install::Installer;

@@ -24,7 +24,7 @@ use crate::session::{DebugPackages, Session};
 use crate::sources::SourceCache;
 use crate::srcinfo::SrcInfo;
 use crate::usage::{self, Meter};
-use crate::{dependencies, kept, outcome, processes, reproduce};
+use crate::{dependencies, outcome, processes, reproduce};
 
 /// makepkg's exit codes that say what went wrong (its `util/error.sh`). Its configuration, its arguments and the programs
 /// that it needs are no fault of the package.
@@ -110,7 +110,7 @@ pub(crate) fn run(session: &mut Session, request: &Request, task: &BuildTask, an
         record.message = Some(common::cli::one_line(&format!("{error:#}")));
         record.packages.clear();
     }
-    record.kept = kept::keep(&mut session.copy, task.keep, &record)?;
+    record.kept = session.copy.keep(task.keep, &record)?;
     record.milliseconds = milliseconds(progress.elapsed());
     record.phases = progress.times();
     record.peak_memory = Some(lock(&meter).peak_memory());

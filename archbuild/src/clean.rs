@@ -10,6 +10,7 @@ use common::names::PkgName;
 use common::names::last_part;
 
 use crate::copy::{self, Which};
+use crate::kept::Kept;
 use crate::layers::{self, Surplus};
 use crate::layout::Layout;
 use crate::request::{CleanTask, Extent};
@@ -53,7 +54,7 @@ pub(crate) fn clean(layout: &Layout, task: &CleanTask, interrupt: &Interrupt, me
 
 /// Names that somebody mistyped.
 fn unknown_copies(layout: &Layout, names: &[String]) -> Result<Vec<String>> {
-    let known: Vec<String> = copy::kept(layout)?.iter().map(|(path, _)| last_part(path)).collect();
+    let known: Vec<String> = Kept::all(layout)?.iter().map(|(path, _)| last_part(path)).collect();
     Ok(names.iter().filter(|name| !known.contains(name)).cloned().collect())
 }
 

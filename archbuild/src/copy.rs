@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use common::atomic::remove_tree;
+use common::build_command::{Keep, Outcome, Record};
 use common::lock::{Lock, Mode, Patience};
 use common::names::last_part;
 use common::used_directory::{self, LOCK};
@@ -17,11 +18,9 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::kept::Kept;
 use crate::layers::Layer;
-use crate::layout::Layout;
+use crate::layout::{COPY, Layout};
 use crate::roots::Generation;
 
-/// Beginning of the name of a copy.
-const COPY: &str = "copy-";
 /// How long somebody else may take for making a directory or looking through a few.
 const PATIENCE: Patience = Patience::Bounded(Duration::from_secs(60));
 
@@ -79,7 +78,7 @@ impl WorkingCopy {
     /// Goes back into a copy that was kept: the named one, or the youngest. It stays kept.
     pub(crate) fn reopen(layout: &Layout, name: Option<&str>) -> Result<Self> {
         let _looking = Lock::acquire(&layout.copies_lock(), Mode::Exclusive, PATIENCE)?;
-        let mut found: Vec<(u64, PathBuf)> = kept(layout)?
+        let mut found: Vec<(u64, PathBuf)> = Kept::all(layout)?
             .into_iter()
             .filter(|(path, _)| name.is_none_or(|name| path.ends_with(name)))
             .map(|(path, kept)| (kept.since, path))
@@ -198,11 +197,26 @@ impl WorkingCopy {
         Ok(below)
     }
 
-    /// Lets the copy stay when this run ends.
-    pub(crate) fn keep(&mut self, kept: &Kept) -> Result<()> {
+    /// Lets the copy of a build that ended stay, if that is wanted. Returns its name then. A build that somebody ended
+    /// leaves nothing.
+    pub(crate) fn keep(&mut self, when: Keep, record: &Record) -> Result<Option<String>> {
+        let is_built = record.outcome == Outcome::Built;
+        if !when.applies(is_built) || record.outcome == Outcome::Interrupted {
+            return Ok(None);
+        }
+        let Some(below) = self.below() else {
+            return Ok(None);
+        };
+        let kept = Kept {
+            outcome: record.outcome,
+            pkgbase: record.pkgbase.clone(),
+            since: common::clock::Now::read().unix,
+            generation: below.generation.name(),
+            layer: below.layer.as_ref().map(Layer::name),
+        };
         kept.write(&self.directory)?;
         self.is_kept = true;
-        Ok(())
+        Ok(Some(self.name()))
     }
 }
 
@@ -250,25 +264,4 @@ pub(crate) fn sweep(layout: &Layout, which: Which<'_>) -> Result<()> {
         }
     }
     Ok(gone.iter().try_for_each(|path| remove_tree(path))?)
-}
-
-/// The copies that were kept.
-pub(crate) fn kept(layout: &Layout) -> Result<Vec<(PathBuf, Kept)>> {
-    let all = all(layout)?.into_iter();
-    Ok(all
-        .filter_map(|path| Some((path.clone(), Kept::read(&path)?)))
-        .collect())
-}
-
-/// All copies, in use or not.
-pub(crate) fn all(layout: &Layout) -> Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(layout.copies())? {
-        let path = entry?.path();
-        if last_part(&path).starts_with(COPY) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }

@@ -20,11 +20,9 @@ use common::sync_database;
 
 use crate::copy::WorkingCopy;
 use crate::layers::Id;
-use crate::layout::Layout;
+use crate::layout::{Layout, SYNC};
 use crate::pacman::Pacman;
 
-/// Where pacman has databases below a root.
-pub(crate) const SYNC: &str = "var/lib/pacman/sync";
 /// What pacman makes as long as it runs, and leaves when it is killed.
 const PACMAN_LOCK: &str = "var/lib/pacman/db.lck";
 

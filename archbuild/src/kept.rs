@@ -2,15 +2,14 @@
 //! a killed run; the generation and the layer that it names stay as long as it does.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use common::build_command::{Keep, Outcome, Record};
+use common::build_command::Outcome;
 use common::names::PkgBase;
 use serde::{Deserialize, Serialize};
 
-use crate::copy::WorkingCopy;
-use crate::layers::Layer;
+use crate::layout::Layout;
 
 /// Name of the file in the copy's directory.
 const FILE: &str = "kept";
@@ -33,6 +32,15 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// The copies that were kept.
+    pub(crate) fn all(layout: &Layout) -> Result<Vec<(PathBuf, Self)>> {
+        let mut found = Vec::new();
+        for path in layout.all_copies()? {
+            found.extend(Self::read(&path).map(|kept| (path, kept)));
+        }
+        Ok(found)
+    }
+
     /// Reads it; none when the copy was not kept.
     pub(crate) fn read(copy: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(copy.join(FILE)).ok()?).ok()
@@ -43,25 +51,4 @@ impl Kept {
         let text = serde_json::to_vec(self).context("cannot keep the working copy")?;
         Ok(common::atomic::write(&copy.join(FILE), &text)?)
     }
-}
-
-/// Keeps the copy of a build that ended, if that is wanted. Returns its name then. A build that somebody ended leaves
-/// nothing.
-pub(crate) fn keep(copy: &mut WorkingCopy, when: Keep, record: &Record) -> Result<Option<String>> {
-    let is_built = record.outcome == Outcome::Built;
-    if !when.applies(is_built) || record.outcome == Outcome::Interrupted {
-        return Ok(None);
-    }
-    let Some(below) = copy.below() else {
-        return Ok(None);
-    };
-    let kept = Kept {
-        outcome: record.outcome,
-        pkgbase: record.pkgbase.clone(),
-        since: common::clock::Now::read().unix,
-        generation: below.generation.name(),
-        layer: below.layer.as_ref().map(Layer::name),
-    };
-    copy.keep(&kept)?;
-    Ok(Some(copy.name()))
 }

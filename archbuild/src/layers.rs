@@ -23,7 +23,7 @@ use common::names::last_part;
 use common::used_directory::{self, LOCK};
 use sha2::{Digest, Sha256};
 
-use crate::copy;
+use crate::kept::Kept;
 use crate::layout::Layout;
 use crate::roots;
 
@@ -203,7 +203,7 @@ pub(crate) fn sweep(layout: &Layout, surplus: Surplus) -> Result<()> {
 }
 
 fn used_by_kept_copies(layout: &Layout) -> Result<Vec<String>> {
-    let kept = copy::kept(layout)?.into_iter();
+    let kept = Kept::all(layout)?.into_iter();
     Ok(kept.filter_map(|(_, kept)| kept.layer).collect())
 }
 

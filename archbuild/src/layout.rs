@@ -23,6 +23,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use common::generations::Generations;
+use common::names::last_part;
+
+/// Beginning of the name of a working copy.
+pub(crate) const COPY: &str = "copy-";
+/// Where pacman has databases below a root.
+pub(crate) const SYNC: &str = "var/lib/pacman/sync";
 
 /// The directory of one architecture.
 #[derive(Debug, Clone)]
@@ -64,6 +70,19 @@ impl Layout {
 
     pub(crate) fn copies(&self) -> PathBuf {
         self.0.join("copies")
+    }
+
+    /// All working copies, in use or not.
+    pub(crate) fn all_copies(&self) -> Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(self.copies())? {
+            let path = entry?.path();
+            if last_part(&path).starts_with(COPY) {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths)
     }
 
     pub(crate) fn layers(&self) -> PathBuf {

@@ -13,7 +13,6 @@ use common::names::last_part;
 use common::used_directory::is_used;
 use serde::Serialize;
 
-use crate::copy;
 use crate::kept::Kept;
 use crate::layout::Layout;
 use crate::request::Form;
@@ -71,7 +70,7 @@ fn items(layout: &Layout) -> Result<Vec<Item>> {
         let is_current = current.as_ref() == Some(&name);
         items.push(Item::Root { name, is_current });
     }
-    for path in copy::all(layout)? {
+    for path in layout.all_copies()? {
         let kept = Kept::read(&path);
         let state = match (is_used(&path), &kept) {
             (true, _) => State::InUse,

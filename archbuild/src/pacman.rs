@@ -14,8 +14,8 @@ use common::interrupt::Interrupt;
 use common::process::{Cause, Command, Finished, Output};
 
 use crate::copy::WorkingCopy;
-use crate::databases::SYNC;
 use crate::layout::Layout;
+use crate::layout::SYNC;
 use crate::payload;
 use crate::request::Parts;
 

@@ -12,7 +12,7 @@ use common::generations::{self, Making};
 use common::interrupt::Interrupt;
 use common::names::last_part;
 
-use crate::copy;
+use crate::kept::Kept;
 use crate::layout::Layout;
 
 /// First line of `format`.
@@ -130,7 +130,7 @@ fn identity(directory: &Path) -> String {
 pub(crate) fn sweep(layout: &Layout, right: &Making) -> Result<()> {
     // A copy is kept before it lets go of its generation, so looking at the kept ones last is right.
     layout.roots().sweep(right, |name| {
-        let kept = copy::kept(layout)?;
+        let kept = Kept::all(layout)?;
         Ok(kept.iter().any(|(_, kept)| kept.generation == name))
     })
 }

@@ -15,7 +15,7 @@ use common::interrupt::Interrupt;
 use common::process::{Command, Output};
 
 use crate::cgroup::Group;
-use crate::databases::SYNC;
+use crate::layout::SYNC;
 use crate::payload;
 use crate::request::{Bind, User};
 use crate::session::Session;

@@ -42,6 +42,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use common::cli::Messages;
 use common::config::Environment;
+use common::ending::failed;
 use common::exit::Failure;
 use common::interrupt::{Interrupt, SIGHUP, SIGINT, SIGTERM};
 use common::lock::{Lock, Mode, Patience};
@@ -97,7 +98,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
             Failure::Io.into()
         }
         Ok(Outcome::Stopped) => ExitCode::from(1),
-        Err(error) => Failure::report(&messages, error.chain()),
+        Err(error) => failed(&messages, error.chain()),
     }
 }
 

@@ -18,7 +18,8 @@ use common::atomic::{Batch, FileError};
 use common::build_list::{BuildList, Order};
 use common::cli::Messages;
 use common::config::Config;
-use common::exit::{Failure, of_listing};
+use common::ending::failed;
+use common::exit::of_listing;
 use common::lock::Patience;
 use common::logs::Logs;
 use common::state::State;
@@ -54,7 +55,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
             messages.note(format_args!("nothing removed: {hindrance}"));
             ExitCode::SUCCESS
         }
-        Err(error) => Failure::report(&messages, error.chain()),
+        Err(error) => failed(&messages, error.chain()),
     }
 }
 

@@ -8,35 +8,11 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::account::AccountError;
-use crate::cli::{Messages, sentence};
 use crate::config::ConfigError;
 use crate::metadata::MetadataError;
 use crate::repository::RepositoryError;
 use crate::source::SourceError;
-use crate::work_dir::{Hindrance, WorkDirError};
-
-/// How a tool ends that is run by hand and changes the master's state or nothing.
-#[derive(Debug)]
-pub enum Change {
-    /// Done, or there was nothing to do: 0.
-    Done,
-    /// The locks are held, or the master is insane: nothing was changed, 1.
-    Hindered(Hindrance),
-}
-
-impl Change {
-    /// Says what hindered it, and the exit code.
-    #[must_use]
-    pub fn report(&self, messages: &Messages) -> ExitCode {
-        match self {
-            Self::Done => ExitCode::SUCCESS,
-            Self::Hindered(hindrance) => {
-                messages.error(format_args!("nothing changed: {hindrance}"));
-                ExitCode::from(1)
-            }
-        }
-    }
-}
+use crate::work_dir::WorkDirError;
 
 /// General failures, the same for every tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,15 +51,6 @@ impl Failure {
         } else {
             Self::Io
         }
-    }
-
-    /// Says what failed, and its exit code. Give it the whole chain of causes.
-    pub fn report<'a>(
-        messages: &Messages,
-        causes: impl IntoIterator<Item = &'a (dyn Error + 'static)> + Clone,
-    ) -> ExitCode {
-        messages.error(sentence(causes.clone()));
-        Self::of(causes).into()
     }
 }
 

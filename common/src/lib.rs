@@ -22,6 +22,7 @@ pub mod build_times;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod ending;
 pub mod exit;
 pub mod generations;
 pub mod git;

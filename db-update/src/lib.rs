@@ -34,7 +34,7 @@ use common::build_list::{BuildList, Order};
 use common::cli::Messages;
 use common::clock::Now;
 use common::config::{Config, Environment};
-use common::exit::Failure;
+use common::ending::failed;
 use common::journal::{Entry, Event};
 use common::lock::Patience;
 use common::names::{FileName, NameError};
@@ -90,7 +90,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
             }
             ExitCode::from(outcome.code())
         }
-        Err(error) => Failure::report(&messages, error.chain()),
+        Err(error) => failed(&messages, error.chain()),
     }
 }
 

@@ -23,7 +23,8 @@ use common::build_list::BuildList;
 use common::cli::Messages;
 use common::clock::Now;
 use common::config::{Config, Environment};
-use common::exit::{Failure, of_listing};
+use common::ending::failed;
+use common::exit::of_listing;
 use common::journal::Entry;
 use common::lock::Patience;
 use common::repository::Repositories;
@@ -76,7 +77,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, stdin: &mut dyn Read, stdo
             }
             ExitCode::from(outcome.code())
         }
-        Err(error) => Failure::report(&messages, error.chain()),
+        Err(error) => failed(&messages, error.chain()),
     }
 }
 

@@ -12,7 +12,8 @@ use common::atomic;
 use common::build_list::BuildList;
 use common::cli::Messages;
 use common::config::Config;
-use common::exit::{Change, Failure, of_listing};
+use common::ending::{Change, failed};
+use common::exit::of_listing;
 use common::lock::Patience;
 use common::names::PkgBase;
 use common::priorities::Priorities;
@@ -42,7 +43,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
         .and_then(|config| run(&config, &cli, &messages, stdout));
     match result {
         Ok(change) => change.report(&messages),
-        Err(error) => Failure::report(&messages, error.chain()),
+        Err(error) => failed(&messages, error.chain()),
     }
 }
 

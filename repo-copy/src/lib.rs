@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use common::cli::Messages;
 use common::clock::Now;
 use common::config::Environment;
-use common::exit::Failure;
+use common::ending::failed;
 use common::lock::Patience;
 use common::repository::{Repositories, RepositoryError};
 use common::work_dir::{Scope, WorkDir};
@@ -60,7 +60,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
             }
             ExitCode::from(outcome.code())
         }
-        Err(error) => Failure::report(&messages, error.chain()),
+        Err(error) => failed(&messages, error.chain()),
     }
 }
 

@@ -16,7 +16,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use common::cli::Messages;
 use common::config::Environment;
-use common::exit::{Failure, of_listing};
+use common::ending::failed;
+use common::exit::of_listing;
 use common::lock::Patience;
 use common::repository::Repositories;
 use common::work_dir::WorkDir;
@@ -64,7 +65,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
             }
             ExitCode::from(outcome.code())
         }
-        Err(error) => Failure::report(&messages, error.chain()),
+        Err(error) => failed(&messages, error.chain()),
     }
 }
 

@@ -3,7 +3,24 @@
 use common::names::Arch;
 use thiserror::Error;
 
-use crate::acceleration::Acceleration;
+/// Who executes the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acceleration {
+    /// The processor.
+    Kvm,
+    /// Qemu.
+    Tcg,
+}
+
+impl Acceleration {
+    /// Its name on the disk.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+}
 
 /// An architecture that no machine is known for.
 #[derive(Debug, Error)]

@@ -13,9 +13,10 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde_json::json;
 
-use super::slot::OVERLAY_LINK;
 use crate::qmp::{Event, Qmp};
 
+/// The link to an overlay that lies elsewhere.
+pub(super) const OVERLAY_LINK: &str = "overlay";
 /// How long qemu may take to end when it is told to.
 const QUIT: Duration = Duration::from_secs(10);
 

@@ -11,11 +11,8 @@ use common::process::Command;
 use common::used_directory::LOCK;
 use nix::sys::statvfs::statvfs;
 
-use super::remains::remove_machine;
+use super::remains::{OVERLAY_LINK, remove_machine};
 use crate::place::{Place, give};
-
-/// The link to an overlay that lies elsewhere.
-pub(super) const OVERLAY_LINK: &str = "overlay";
 
 /// The directory of a machine that is not started yet, in our hands. Dropping it removes it.
 #[derive(Debug)]
