@@ -14,7 +14,7 @@ use common::interrupt::Interrupt;
 use common::names::FileName;
 use thiserror::Error;
 
-use crate::cli::{Action, BindArgs, BuildCommand, CleanArgs, Cli, ShellArgs};
+use crate::cli::{Action, BindArgs, BinfmtArgs, BuildCommand, CleanArgs, Cli, CreateArgs, RunArgs, ShellArgs};
 use crate::emulation;
 use crate::outside::Outside;
 use crate::payload::Payload;
@@ -77,64 +77,34 @@ impl Call<'_> {
             ..Payload::default()
         };
         match &self.cli.action {
-            Action::Create(args) => match &args.from {
-                None => outside.run(Task::Create(settings.parts(&[])?), &keyring),
-                Some(from) => {
-                    let root = self.directory.join(from);
-                    if std::fs::symlink_metadata(root.join("usr/bin/pacman")).is_err() {
-                        return Err(Refusal::Root(root).into());
-                    }
-                    let payload = Payload {
-                        root: Some(root),
-                        ..keyring
-                    };
-                    outside.run(Task::TakeIn(settings.parts(&[])?), &payload)
-                }
-            },
+            Action::Create(CreateArgs { from: Some(root) }) => self.take_in(root, &outside, keyring),
+            Action::Create(_) => outside.run(Task::Create(settings.parts(&[])?), &keyring),
             Action::Update => outside.run(Task::Update(settings.parts(&[])?), &keyring),
             Action::Run(args) => {
-                let task = RunTask {
-                    place: Place::Fresh,
-                    user: User::Root,
-                    network: args.network,
-                    is_interactive: false,
-                    packages: args.packages.clone(),
-                    command: args.command.clone(),
-                };
-                outside.run(
-                    Task::Run(with_binds(settings.parts(&[])?, &args.binds)?, task),
-                    &keyring,
-                )
-            }
-            Action::Shell(args) => {
                 let parts = with_binds(settings.parts(&[])?, &args.binds)?;
-                let task = shell_task(args);
-                match (task.is_interactive, terminal::is_there()) {
-                    (true, false) => Err(Refusal::Terminal.into()),
-                    (true, true) => outside.run_in_terminal(Task::Run(parts, task), &keyring),
-                    (false, _) => outside.run(Task::Run(parts, task), &keyring),
-                }
+                outside.run(Task::Run(parts, run_task(args)), &keyring)
             }
+            Action::Shell(args) => shell(args, &outside, &keyring),
             Action::List(args) => {
                 let form = if args.json { Form::Json } else { Form::Lines };
                 outside.run(Task::List(form), &Payload::default())
             }
             Action::Clean(args) => outside.clean(clean_task(args)),
             Action::Build(args) => self.build(args, &settings, &outside, stdout),
-            Action::Binfmt(args) => {
-                let (arch, interpreter) = (settings.arch.as_str(), settings.emulator()?);
-                if args.dry_run {
-                    if let Some(line) = emulation::registration(arch, interpreter)? {
-                        writeln!(stdout, "{line}").context("cannot write the answer")?;
-                    }
-                } else {
-                    let is_new = emulation::register_on_host(arch, interpreter)?;
-                    messages.note(if is_new { "registered" } else { "nothing to do" });
-                }
-                Ok(Outcome::Built)
-            }
+            Action::Binfmt(args) => binfmt(args, &settings, messages, stdout),
             Action::Inside => Ok(Outcome::Machine),
         }
+    }
+
+    /// Makes a root of one that was made by other means.
+    fn take_in(&self, root: &Path, outside: &Outside, keyring: Payload) -> Result<Outcome> {
+        let root = self.directory.join(root);
+        if std::fs::symlink_metadata(root.join("usr/bin/pacman")).is_err() {
+            return Err(Refusal::Root(root).into());
+        }
+        let parts = outside.settings.parts(&[])?;
+        let root = Some(root);
+        outside.run(Task::TakeIn(parts), &Payload { root, ..keyring })
     }
 
     fn build(
@@ -186,6 +156,31 @@ impl Call<'_> {
     }
 }
 
+/// Goes back into a kept working copy.
+fn shell(args: &ShellArgs, outside: &Outside, keyring: &Payload) -> Result<Outcome> {
+    let parts = with_binds(outside.settings.parts(&[])?, &args.binds)?;
+    let task = shell_task(args);
+    match (task.is_interactive, terminal::is_there()) {
+        (true, false) => Err(Refusal::Terminal.into()),
+        (true, true) => outside.run_in_terminal(Task::Run(parts, task), keyring),
+        (false, _) => outside.run(Task::Run(parts, task), keyring),
+    }
+}
+
+/// Registers the interpreter with the kernel, or prints how.
+fn binfmt(args: &BinfmtArgs, settings: &Settings, messages: Messages, stdout: &mut dyn Write) -> Result<Outcome> {
+    let (arch, interpreter) = (settings.arch.as_str(), settings.emulator()?);
+    if args.dry_run {
+        if let Some(line) = emulation::registration(arch, interpreter)? {
+            writeln!(stdout, "{line}").context("cannot write the answer")?;
+        }
+    } else {
+        let is_new = emulation::register_on_host(arch, interpreter)?;
+        messages.note(if is_new { "registered" } else { "nothing to do" });
+    }
+    Ok(Outcome::Built)
+}
+
 fn print(names: &[FileName], stdout: &mut dyn Write) -> Result<()> {
     for name in names {
         writeln!(stdout, "{name}").context("cannot write the answer")?;
@@ -234,6 +229,17 @@ fn build_task(args: &BuildCommand, settings: &Settings, directory: &Path) -> Res
         keep: args.build.keep,
         group: None,
     })
+}
+
+fn run_task(args: &RunArgs) -> RunTask {
+    RunTask {
+        place: Place::Fresh,
+        user: User::Root,
+        network: args.network,
+        is_interactive: false,
+        packages: args.packages.clone(),
+        command: args.command.clone(),
+    }
 }
 
 fn shell_task(args: &ShellArgs) -> RunTask {
