@@ -18,6 +18,7 @@ use crate::admission::Admission;
 use crate::cli::Cli;
 use crate::pause::Pause;
 use crate::renewal::OwnFile;
+use crate::settings::Settings;
 use crate::workshop::{Built, Workshop};
 
 /// How long the master may keep a request open until there is work, in seconds.
@@ -76,20 +77,7 @@ impl Builder<'_> {
         if !self.workshop.deliver_all()? {
             return Ok(Outcome::Stopped);
         }
-        let settings = self.workshop.settings;
-        let mut shift = Shift {
-            cli,
-            began: Instant::now(),
-            left: cli.count(),
-            prefer: cli.prefer.clone(),
-            ours: BTreeSet::new(),
-            admission: Admission::new(settings.slots),
-            pause: Pause::new(settings.pause),
-            not_before: Instant::now(),
-            own_file: OwnFile::now(),
-            is_closing: false,
-            end: Ok(Outcome::Finished),
-        };
+        let mut shift = Shift::begin(cli, self.workshop.settings);
         let (sender, done) = channel::<Done>();
         std::thread::scope(|scope| {
             loop {
@@ -180,7 +168,7 @@ impl Builder<'_> {
                 shift.wait(4);
             }
             Reply::Order(answer) => {
-                shift.begin(&answer);
+                shift.take_on(&answer);
                 return Some(answer);
             }
             Reply::Nothing if !shift.ours.is_empty() || shift.cli.keep_asking => shift.wait(4),
@@ -198,6 +186,25 @@ impl Builder<'_> {
             }
         }
         None
+    }
+}
+
+impl<'a> Shift<'a> {
+    fn begin(cli: &'a Cli, settings: &Settings) -> Self {
+        let now = Instant::now();
+        Self {
+            cli,
+            began: now,
+            left: cli.count(),
+            prefer: cli.prefer.clone(),
+            ours: BTreeSet::new(),
+            admission: Admission::new(settings.slots),
+            pause: Pause::new(settings.pause),
+            not_before: now,
+            own_file: OwnFile::now(),
+            is_closing: false,
+            end: Ok(Outcome::Finished),
+        }
     }
 }
 
@@ -234,7 +241,7 @@ impl Shift<'_> {
         }
     }
 
-    fn begin(&mut self, answer: &Answer) {
+    fn take_on(&mut self, answer: &Answer) {
         self.pause.reset();
         self.left = self.left.map(|count| count.saturating_sub(1));
         self.ours.insert(answer.assignment.order.pkgbase.clone());

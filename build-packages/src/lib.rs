@@ -26,6 +26,7 @@ mod progress;
 mod pulse;
 mod readiness;
 mod renewal;
+mod returning;
 pub mod settings;
 mod signing;
 mod sources;

@@ -16,6 +16,7 @@ use common::interrupt::Interrupt;
 use common::lock::{Lock, Mode, Patience};
 use common::names::{PkgBase, Revision};
 use common::source::{Sources, SubPkgrel, SubRelease};
+use common::version::PackageFileName;
 use thiserror::Error;
 
 use crate::Outcome;
@@ -66,129 +67,134 @@ pub(crate) struct Local<'a> {
     pub(crate) abort: Interrupt,
 }
 
+/// What is built, what it is called, and where its packages go.
+struct Job<'a> {
+    origin: Origin<'a>,
+    title: String,
+    destination: PathBuf,
+}
+
 impl Local<'_> {
     /// Builds the target, and writes the paths of the packages, one a line.
     ///
     /// # Errors
     /// The sources cannot be had, or a file cannot be read or written.
     pub(crate) fn run(&self, cli: &Cli, target: &Target, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-        let (origin, title, destination) = match self.origin(cli, target) {
+        let job = match self.job(cli, target) {
             Err(error) if error.is::<Nothing>() => {
                 self.messages.error(error);
                 return Ok(Outcome::Stopped);
             }
-            found => found?,
+            job => job?,
         };
+        let title = &job.title;
         let builds = self.settings.work_dir.join("builds");
         atomic::create_directory(&builds)?;
-        let _alone = Lock::acquire(
-            &builds.join(format!(".local.{title}.lock")),
-            Mode::Exclusive,
-            Patience::Never,
-        )
-        .with_context(|| format!("another local build of {title} runs"))?;
+        let lock = builds.join(format!(".local.{title}.lock"));
+        let _alone = Lock::acquire(&lock, Mode::Exclusive, Patience::Never)
+            .with_context(|| format!("another local build of {title} runs"))?;
         let places = Places::below(&builds.join(format!("local.{title}")));
         attempt::empty_directory(&places.logs)?;
         let pulse = Pulse::new();
-        match self.climb(&origin, &title, (&places, &pulse))? {
-            Product::Built => {}
-            Product::Unable => {
-                let words = pulse.standing().last_line;
-                self.messages
-                    .error(format_args!("{title}: this machine cannot build: {}", words.trim()));
-                return Ok(Outcome::Stopped);
-            }
-            Product::Failed(_) => {
-                self.messages.error(format_args!(
-                    "{title}: not built; the logs are in {}",
-                    places.logs.display()
-                ));
-                return Ok(Outcome::Stopped);
-            }
-            Product::Ended => {
-                self.messages.error(format_args!("{title}: interrupted"));
-                return Ok(Outcome::Stopped);
-            }
+        let product = self.climb(&job, &places, &pulse)?;
+        if product != Product::Built {
+            self.explain(title, &product, (&places, &pulse));
+            return Ok(Outcome::Stopped);
         }
         let files = products::finish(&places.packages, &[], self.settings, self.messages)?;
-        if let (true, Origin::Order(origin)) = (cli.upload, &origin) {
-            return self.upload(&origin.order, cli.sub_pkgrel, &files);
+        match &job.origin {
+            Origin::Order(origin) if cli.upload => self.upload(&origin.order, cli.sub_pkgrel, &files),
+            _ => hand_over(&files, &job.destination, out),
         }
-        for file in &files {
-            let target = move_file(file, &destination)?;
-            let is_package = target.to_string_lossy().rsplit('/').next().is_some_and(is_package_name);
-            if is_package {
-                writeln!(out, "{}", target.display())?;
-            }
-        }
-        out.flush()?;
-        Ok(Outcome::Finished)
     }
 
-    fn climb(&self, origin: &Origin<'_>, title: &str, (places, pulse): (&Places, &Pulse)) -> anyhow::Result<Product> {
+    fn climb(&self, job: &Job<'_>, places: &Places, pulse: &Pulse) -> anyhow::Result<Product> {
         let ladder = Ladder {
             settings: self.settings,
             messages: self.messages,
             pulse,
             places,
-            origin,
+            origin: &job.origin,
             expected: &[],
-            title,
+            title: &job.title,
         };
         if !self.surroundings.is_terminal {
             return pulse.during(&self.abort, |_| {}, || ladder.climb());
         }
-        let mut progress = Progress::new(title, self.surroundings.columns);
+        let mut progress = Progress::new(&job.title, self.surroundings.columns);
         let product = pulse.during(&self.abort, |pulse| progress.show(pulse), || ladder.climb());
         Progress::clear();
         product
     }
 
-    /// What is built, what it is called, and where packages go.
-    fn origin(&self, cli: &Cli, target: &Target) -> anyhow::Result<(Origin<'_>, String, PathBuf)> {
+    /// Says why there are no packages.
+    fn explain(&self, title: &str, product: &Product, (places, pulse): (&Places, &Pulse)) {
+        match product {
+            Product::Ended => self.messages.error(format_args!("{title}: interrupted")),
+            Product::Unable => {
+                let words = pulse.standing().last_line;
+                self.messages
+                    .error(format_args!("{title}: this machine cannot build: {}", words.trim()));
+            }
+            Product::Built | Product::Failed(_) => self.messages.error(format_args!(
+                "{title}: not built; the logs are in {}",
+                places.logs.display()
+            )),
+        }
+    }
+
+    fn job(&self, cli: &Cli, target: &Target) -> anyhow::Result<Job<'_>> {
         let here = &self.surroundings.directory;
         let pkgdest = self.surroundings.pkgdest.as_ref().map(|path| here.join(path));
-        let sources = || {
-            let sources = Sources::open(self.config)?;
-            if let Err(error) = sources.fetch() {
-                self.messages
-                    .error(format_args!("the git repositories are used as they are: {error}"));
-            }
-            anyhow::Ok(sources)
-        };
         let (sources, order) = match target {
-            Target::Directory(path) => {
-                let path = here.join(path);
-                anyhow::ensure!(path.join("PKGBUILD").is_file(), Nothing::Directory(path));
-                let path = path
-                    .canonicalize()
-                    .with_context(|| format!("cannot find {}", path.display()))?;
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let destination = pkgdest.unwrap_or_else(|| path.clone());
-                return Ok((Origin::Directory(path, self.config), name, destination));
-            }
+            Target::Directory(path) => return self.job_in_directory(&here.join(path), pkgdest),
             Target::Order(given) => {
-                let sources = sources()?;
+                let sources = self.sources()?;
                 let order = given_order(given, &sources)?;
                 (sources, order)
             }
             Target::Package(pkgbase) => {
-                let sources = sources()?;
+                let sources = self.sources()?;
                 let order = order_at_heads(pkgbase, &sources)?;
                 (sources, order)
             }
         };
         self.messages.note(format_args!("{}: building {order}", order.pkgbase));
-        let sub = SubRelease::new(SubPkgrel::configured(self.config)?, cli.sub_pkgrel);
         let title = order.pkgbase.to_string();
         let origin = OrderOrigin {
             config: self.config,
             sources,
             order,
-            sub,
+            sub: SubRelease::new(SubPkgrel::configured(self.config)?, cli.sub_pkgrel),
         };
-        let destination = pkgdest.unwrap_or_else(|| here.clone());
-        Ok((Origin::Order(Box::new(origin)), title, destination))
+        Ok(Job {
+            origin: Origin::Order(Box::new(origin)),
+            title,
+            destination: pkgdest.unwrap_or_else(|| here.clone()),
+        })
+    }
+
+    fn job_in_directory(&self, path: &Path, pkgdest: Option<PathBuf>) -> anyhow::Result<Job<'_>> {
+        if !path.join("PKGBUILD").is_file() {
+            return Err(Nothing::Directory(path.to_owned()).into());
+        }
+        let found = path.canonicalize();
+        let path = found.with_context(|| format!("cannot find {}", path.display()))?;
+        Ok(Job {
+            title: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            destination: pkgdest.unwrap_or_else(|| path.clone()),
+            origin: Origin::Directory(path, self.config),
+        })
+    }
+
+    /// The git repositories, fetched where that can be done.
+    fn sources(&self) -> anyhow::Result<Sources> {
+        let sources = Sources::open(self.config)?;
+        if let Err(error) = sources.fetch() {
+            self.messages
+                .error(format_args!("the git repositories are used as they are: {error}"));
+        }
+        Ok(sources)
     }
 
     fn upload(&self, order: &Order, sub_pkgrel: u32, files: &[PathBuf]) -> anyhow::Result<Outcome> {
@@ -244,8 +250,17 @@ fn order_at_heads(pkgbase: &PkgBase, sources: &Sources) -> anyhow::Result<Order>
     Ok(sources.order(&heads, pkgbase, package))
 }
 
-fn is_package_name(name: &str) -> bool {
-    name.parse::<common::version::PackageFileName>().is_ok()
+/// Puts what was built where the caller wants it, and lists the packages.
+fn hand_over(files: &[PathBuf], destination: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    for file in files {
+        let target = move_file(file, destination)?;
+        let name = target.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.parse::<PackageFileName>().is_ok()) {
+            writeln!(out, "{}", target.display())?;
+        }
+    }
+    out.flush()?;
+    Ok(Outcome::Finished)
 }
 
 /// Moves a file, also to another file system, where it appears when it is whole.

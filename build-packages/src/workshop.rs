@@ -4,7 +4,7 @@
 //! the assignment. A builder that is killed from then on packs them at its next start and builds nothing again.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use common::assignment::Answer;
@@ -22,8 +22,7 @@ use crate::heartbeat::Heartbeat;
 use crate::ladder::{Ladder, Product};
 use crate::master::Connection;
 use crate::origin::Origin;
-use crate::outbox::{Delivery, Outbox, Parcel, Verdict};
-use crate::pause::Pause;
+use crate::outbox::{Outbox, Parcel, Verdict};
 use crate::products;
 use crate::pulse::Pulse;
 use crate::settings::Settings;
@@ -48,6 +47,14 @@ pub(crate) enum Built {
     Refused,
     /// This machine cannot build.
     Unable,
+}
+
+/// What is to be done after a build.
+enum Judgement {
+    /// This is in the outbox, and is to be returned.
+    Return(Verdict),
+    /// Nothing more.
+    Over(Built),
 }
 
 /// What orders are fulfilled with.
@@ -83,8 +90,8 @@ impl Workshop<'_> {
             || {
                 let product = self.build(answer, &places, &pulse);
                 let verdict = match self.judge(product, answer, &places, &pulse)? {
-                    Ok(verdict) => verdict,
-                    Err(built) => return Ok(built),
+                    Judgement::Return(verdict) => verdict,
+                    Judgement::Over(built) => return Ok(built),
                 };
                 self.keep_logs(&places)?;
                 attempt::remove_directory(&places.directory)?;
@@ -123,20 +130,20 @@ impl Workshop<'_> {
         answer: &Answer,
         places: &Places,
         pulse: &Pulse,
-    ) -> anyhow::Result<Result<Verdict, Built>> {
+    ) -> anyhow::Result<Judgement> {
         let pkgbase = &answer.assignment.order.pkgbase;
         match product {
             Ok(Product::Built) => {
                 pulse.enter("post-build");
                 mark_built(places, answer)?;
-                Ok(Ok(self.pack(places, answer)?))
+                Ok(Judgement::Return(self.pack(places, answer)?))
             }
             Ok(Product::Failed(logs)) => {
                 let order = answer.assignment.order.clone();
                 let verdict = Verdict::Failure;
                 let parcel = Parcel { order, verdict };
                 self.outbox.put(&parcel, &logs)?;
-                Ok(Ok(parcel.verdict))
+                Ok(Judgement::Return(parcel.verdict))
             }
             Ok(Product::Unable) => {
                 // The logs stay: they are all that tells what is wrong with this machine.
@@ -145,24 +152,28 @@ impl Workshop<'_> {
                     pulse.standing().last_line,
                     places.logs.display()
                 ));
-                Ok(Err(Built::Unable))
+                Ok(Judgement::Over(Built::Unable))
             }
             Err(error) if !pulse.stop.is_raised() => {
                 self.messages.error(format_args!("{pkgbase}: {error:#}"));
-                Ok(Err(match is_of_the_network(&error) {
+                Ok(Judgement::Over(match is_of_the_network(&error) {
                     true => Built::Postponed,
                     false => Built::Unable,
                 }))
             }
-            Ok(Product::Ended) | Err(_) => {
-                if pulse.revoked.is_raised() {
-                    self.messages
-                        .note(format_args!("{pkgbase}: the order is no longer ours"));
-                }
-                attempt::remove_directory(&places.directory)?;
-                Ok(Err(Built::Dropped))
-            }
+            Ok(Product::Ended) | Err(_) => self.drop_order(answer, places, pulse),
         }
+    }
+
+    /// Forgets a build that the user or the master has ended.
+    fn drop_order(&self, answer: &Answer, places: &Places, pulse: &Pulse) -> anyhow::Result<Judgement> {
+        if pulse.revoked.is_raised() {
+            let pkgbase = &answer.assignment.order.pkgbase;
+            self.messages
+                .note(format_args!("{pkgbase}: the order is no longer ours"));
+        }
+        attempt::remove_directory(&places.directory)?;
+        Ok(Judgement::Over(Built::Dropped))
     }
 
     /// Signs and packs the packages of a complete build into the outbox. When that does not work the build stays where it
@@ -216,61 +227,6 @@ impl Workshop<'_> {
         self.messages
             .note(format_args!("{pkgbase}: was built before the last end"));
         Ok(())
-    }
-
-    /// Returns whatever an earlier run left in the outbox; true when the master took or dropped all of it.
-    ///
-    /// # Errors
-    /// The outbox cannot be read or written.
-    pub(crate) fn deliver_all(&self) -> anyhow::Result<bool> {
-        let mut is_well = true;
-        for parcel in self.outbox.parcels()? {
-            is_well &= self.deliver(&parcel)? != Built::Refused;
-        }
-        Ok(is_well)
-    }
-
-    /// Uploads a parcel until the master has decided about it; a finished build is never thrown away for trouble on the
-    /// way. Being asked to drain does not end this, being asked to end does.
-    ///
-    /// # Errors
-    /// The outbox cannot be read or written.
-    pub(crate) fn deliver(&self, parcel: &Parcel) -> anyhow::Result<Built> {
-        let pkgbase = &parcel.order.pkgbase;
-        let built = match parcel.verdict {
-            Verdict::Packages(_) => Built::Packages,
-            Verdict::Failure => Built::Failed,
-        };
-        let mut pause = Pause::new(self.settings.pause);
-        loop {
-            match self.outbox.deliver(parcel, &self.connection, &self.abort)? {
-                Delivery::Accepted => {
-                    self.messages.note(format_args!("{pkgbase}: returned"));
-                    return Ok(built);
-                }
-                Delivery::Outdated(reason) => {
-                    self.messages
-                        .note(format_args!("{pkgbase}: outdated, thrown away: {reason}"));
-                    return Ok(built);
-                }
-                Delivery::Refused(code, reason) => {
-                    self.messages
-                        .error(format_args!("{pkgbase}: refused with {code}: {reason}"));
-                    return Ok(Built::Refused);
-                }
-                Delivery::Later(reason) if self.abort.is_raised() => {
-                    self.messages
-                        .note(format_args!("{pkgbase}: stays in the outbox: {reason}"));
-                    return Ok(Built::Dropped);
-                }
-                Delivery::Later(reason) => {
-                    self.messages
-                        .note(format_args!("{pkgbase}: returning it again later: {reason}"));
-                    let time = pause.end(1).saturating_duration_since(Instant::now());
-                    self.abort.sleep(time);
-                }
-            }
-        }
     }
 
     /// Moves the logs to `logs/<order>/`, and removes those that are old.
