@@ -136,9 +136,13 @@ pub(crate) fn sweep(delegation: &Delegation, which: Left) -> Result<()> {
         }
         let _lock = match Lock::directory(&path) {
             Ok(lock) => lock,
-            // In use, or somebody else has removed it.
+            // In use, or gone.
             Err(LockError::Busy { .. } | LockError::Io { .. }) => continue,
         };
+        // Somebody else may have removed it between its opening and its locking.
+        if !path.is_dir() {
+            continue;
+        }
         let group = Group::at(path);
         if which == Left::All || group.is_empty()? {
             let removing = || format!("cannot remove the control group {}", group.directory().display());
@@ -146,4 +150,33 @@ pub(crate) fn sweep(delegation: &Delegation, which: Left) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_is_held_is_swept_by_nobody_and_one_that_is_not_by_somebody() {
+        let Some(delegated) = testkit::cgroup::Delegated::make(None) else {
+            return;
+        };
+        let delegation = Delegation::at(delegated.directory());
+        std::thread::scope(|scope| {
+            for which in [Left::Empty, Left::All, Left::Empty, Left::All] {
+                let delegation = &delegation;
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        let (top, lock) = reserve(delegation.directory()).unwrap();
+                        fs::create_dir(top.join("build")).unwrap();
+                        sweep(delegation, which).unwrap();
+                        assert!(top.join("build").is_dir());
+                        drop(lock);
+                    }
+                });
+            }
+        });
+        sweep(&delegation, Left::Empty).unwrap();
+        assert_eq!(delegated.others(), Vec::<PathBuf>::new());
+    }
 }

@@ -103,16 +103,21 @@ impl Outside<'_> {
             cgroup::sweep(&delegation, Left::Empty)?;
             RunGroups::make(&delegation, limits, self.settings.account.as_ref())
         });
-        match &made {
-            Ok(groups) => self.messages.detail(format_args!(
-                "limits: {} {}",
-                groups.build().enforcement().as_str(),
-                groups.build().directory().display()
-            )),
-            Err(error) => self
-                .messages
-                .detail(format_args!("limits: {}: {error:#}", Enforcement::Sampled.as_str())),
-        }
+        let (enforcement, why) = match &made {
+            Err(error) => (Enforcement::Sampled, format!("{error:#}")),
+            Ok(groups) => {
+                let (group, place) = (groups.build(), groups.build().directory().display());
+                match group.enforcement() {
+                    Enforcement::Cgroup => (Enforcement::Cgroup, place.to_string()),
+                    Enforcement::Sampled => (
+                        Enforcement::Sampled,
+                        format!("{place} has not both controllers, memory and pids"),
+                    ),
+                }
+            }
+        };
+        self.messages
+            .detail(format_args!("limits: {}: {why}", enforcement.as_str()));
         made.ok()
     }
 

@@ -68,6 +68,15 @@ impl Delegation {
         }
     }
 
+    /// A group that is known to be ours.
+    #[cfg(test)]
+    pub(super) fn at(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            is_marked: true,
+        }
+    }
+
     /// The directory of the group.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
