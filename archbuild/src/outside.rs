@@ -148,7 +148,8 @@ impl Outside<'_> {
             Err(error) => Err(error),
             Ok((None, ..)) => {
                 self.messages.hint(
-                    "archbuild needs unshare of util-linux 2.38, newuidmap, and ranges in /etc/subuid and /etc/subgid",
+                    "archbuild needs unshare of util-linux 2.38, newuidmap, ranges in /etc/subuid and /etc/subgid, and in a \
+                     container a /proc of which nothing is masked",
                 );
                 bail!("the process in the user namespace ended without an answer")
             }
