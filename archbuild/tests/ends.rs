@@ -191,11 +191,15 @@ fn no_process_of_a_build_has_kernel_uid_0() {
 #[test]
 fn killing_archbuild_ends_the_build_and_removes_its_copy() {
     let Some(alone) = alone() else { return };
-    let (child, _) = alone.start(&marker(7005));
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGKILL).unwrap();
-    child.wait().unwrap();
-    wait_until("without the copy", || alone.place.copies().is_empty());
-    alone.assert_nothing_is_left(&marker(7005));
+    let marker = marker(7005);
+    for arguments in [&["build"][..], &["run", "--", "sleep", &marker]] {
+        let child = alone.archbuild(arguments, &marker).spawn().unwrap();
+        wait_for_process(&format!("sleep {marker}"));
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGKILL).unwrap();
+        child.wait().unwrap();
+        wait_until("without the copy", || alone.place.copies().is_empty());
+        alone.assert_nothing_is_left(&marker);
+    }
 }
 
 #[test]

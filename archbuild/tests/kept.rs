@@ -5,8 +5,8 @@ mod place;
 use std::fs;
 
 use common::build_command::Phase;
-use common::process::{Command, Input};
-use place::{NOTHING, Place};
+use common::process::{Command, Input, Signal};
+use place::{NOTHING, Place, processes, wait_for_process, wait_until};
 use testkit::need;
 use testkit::tool::must;
 
@@ -52,6 +52,16 @@ fn a_kept_copy_can_be_entered_until_it_is_removed() {
         "0\n"
     );
     look(&[&name], "test -e /usr/mark").expect(0);
+    // Whoever is in it may be killed: it stays.
+    let marker = format!("8201.{}", std::process::id());
+    let sleeping = place.archbuild(&["shell", "--", "sleep", &marker]).into_command();
+    let sleeping = sleeping.spawn().unwrap();
+    wait_for_process(&format!("sleep {marker}"));
+    look(&[&name], "true").expect(5);
+    sleeping.signal(Signal::SIGKILL);
+    sleeping.wait().unwrap();
+    wait_until("let in again", || look(&[&name], "test -e /usr/mark").code == 0);
+    assert!(!processes().iter().any(|(_, line)| line.contains(&marker)));
     look(&["copy-none"], "true").expect(5);
     let ended = place.archbuild(&["clean", "copy-none"]).run().expect(5);
     assert!(ended.stderr.contains("no kept working copy copy-none"), "{ended:?}");
