@@ -11,10 +11,10 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use common::alpm::sync::Databases;
 use common::graph::{Closures, Packages, Policy, plan};
 use common::names::{Arch, PkgBase};
 use common::srcinfo::SrcInfo;
+use common::sync_database::Databases;
 
 use crate::figures::{Run, Series};
 use crate::measure::{Measured, Program};

@@ -1,15 +1,12 @@
 //! libalpm, in the version of this machine. It compares versions, so that they are ordered as pacman orders them by
-//! construction, and reads sync databases, so that what pacman reads can be read.
-
-pub mod sync;
-mod text;
+//! construction, and reads sync databases ([`crate::sync_database`]), so that what pacman reads can be read.
 
 #[cfg(feature = "libalpm13")]
-use alpm13 as binding;
+pub(crate) use alpm13 as binding;
 #[cfg(all(feature = "libalpm15", not(feature = "libalpm13")))]
-use alpm15 as binding;
+pub(crate) use alpm15 as binding;
 #[cfg(all(feature = "libalpm16", not(any(feature = "libalpm13", feature = "libalpm15"))))]
-use alpm16 as binding;
+pub(crate) use alpm16 as binding;
 
 use std::cmp::Ordering;
 

@@ -15,7 +15,7 @@ use crate::atomic::{self, Batch, FileError};
 use crate::build_list::Order;
 use crate::clock::Now;
 use crate::names::Builder;
-use crate::order_fields::OrderFields;
+use crate::order::fields::OrderFields;
 
 /// One order handed to one builder.
 #[derive(Debug, Clone, PartialEq, Eq)]

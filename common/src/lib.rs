@@ -35,7 +35,7 @@ pub mod lock;
 pub mod logs;
 pub mod metadata;
 pub mod names;
-pub mod order_fields;
+pub mod order;
 pub mod package;
 pub mod parallel;
 pub mod priorities;

@@ -180,6 +180,23 @@ mod tests {
     }
 
     #[test]
+    fn the_files_of_a_build_follow_from_what_its_pkgbuild_says() {
+        let text = "pkgbase = a\n\tepoch = 1\n\tpkgver = 1.2\n\tpkgrel = 3\n\tarch = i686\n\npkgname = a\n\n\
+                    pkgname = a-doc\n\tarch = any\n";
+        let arch = "i686".parse().unwrap();
+        let release = Release::of(&SrcInfo::parse(text, &arch).unwrap());
+        let files = |sub| {
+            let files = release.package_files(sub, &arch, ".pkg.tar.zst");
+            files.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            files(SubRelease::Number(0)),
+            ["a-1:1.2-3.0-i686.pkg.tar.zst", "a-doc-1:1.2-3.0-any.pkg.tar.zst"]
+        );
+        assert_eq!(files(SubRelease::None)[0], "a-1:1.2-3-i686.pkg.tar.zst");
+    }
+
+    #[test]
     fn an_absent_file_and_a_torn_line_say_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("releases");

@@ -2,12 +2,11 @@
 //!
 //! What PKGBUILDs declare is not enough: in Arch one package in twenty names a soname at all. So the names are read out
 //! of the files ([`elf`]) while a package is read ([`crate::package`]), written beside each package by builders, and kept
-//! for every published one ([`lists`]). Both lists are complete: what a package needs of itself is in both.
+//! for every published one ([`crate::repository::SonameLists`]). Both lists are complete: what a package needs of itself is in both.
 //!
 //! Format: `needed libc.so=6-64` or `provided libfoo.so=1-64`, one a line, sorted.
 
 pub(crate) mod elf;
-mod lists;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,8 +14,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-
-pub use lists::SonameLists;
 
 use crate::srcinfo::Dependency;
 

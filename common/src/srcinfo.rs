@@ -14,9 +14,7 @@ use std::collections::HashSet;
 use thiserror::Error;
 
 use crate::names::{Arch, NameError, PkgBase, PkgName};
-use crate::release::Release;
-use crate::source::SubRelease;
-use crate::version::{FullVersion, PackageFileName, VersionError};
+use crate::version::{FullVersion, VersionError};
 
 /// Most packages of one PKGBUILD.
 const MAX_PACKAGES: usize = 2_000;
@@ -159,12 +157,6 @@ impl SrcInfo {
     pub fn pkgnames(&self) -> impl Iterator<Item = &PkgName> {
         self.packages.iter().map(|package| &package.pkgname)
     }
-
-    /// The files that a build makes, debug packages left out.
-    #[must_use]
-    pub fn package_files(&self, sub: SubRelease, arch: &Arch, extension: &str) -> Vec<PackageFileName> {
-        Release::of(self).package_files(sub, arch, extension)
-    }
 }
 
 /// The first section and those of the packages.
@@ -269,19 +261,6 @@ mod tests {
         );
         assert_eq!(info.makedepends.len(), 2);
         assert_eq!(parse("x86_64").makedepends.len(), 1);
-    }
-
-    #[test]
-    fn the_expected_files_follow_from_it() {
-        let files = |sub| {
-            let files = parse("i686").package_files(sub, &"i686".parse().unwrap(), ".pkg.tar.zst");
-            files.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
-        assert_eq!(
-            files(SubRelease::Number(0)),
-            ["a-1:1.2-3.0-i686.pkg.tar.zst", "a-doc-1:1.2-3.0-any.pkg.tar.zst"]
-        );
-        assert_eq!(files(SubRelease::None)[0], "a-1:1.2-3-i686.pkg.tar.zst");
     }
 
     #[test]

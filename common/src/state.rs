@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::atomic::{self, Batch, FileError};
-use crate::build_list::{Order, OrderError, Reader};
-use crate::order_fields::{self, OrderFields};
+use crate::order::fields::{self, OrderFields};
+use crate::order::{Order, OrderError, Reader};
 
 /// What is known of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -120,7 +120,7 @@ fn order_of_id(text: &str, reader: &mut Reader) -> Result<Order, StateNameError>
 /// The order's fields and the state that a file name says, not checked; `None` of a name that is none of a state.
 #[must_use]
 pub fn split_name(name: &str) -> Option<(OrderFields<'_>, State)> {
-    let (id, state) = order_fields::cut_last(name)?;
+    let (id, state) = fields::cut_last(name)?;
     let state = State::ALL.into_iter().find(|known| known.as_str() == state)?;
     Some((OrderFields::of_id(id)?, state))
 }

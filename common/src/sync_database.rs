@@ -1,12 +1,16 @@
 //! Sync databases of others, `REPOSITORY.db` as repo-add writes it, read entry by entry: compressed as they may be, with
 //! limits, since a mirror may send anything.
 //!
-//! For whoever needs a few fields of each entry. All packages with their dependencies are libalpm's to read
-//! ([`crate::alpm`]), a repository of the port's own is [`crate::repository`]'s.
+//! [`read`] is for whoever needs a few fields of each entry; all packages with their dependencies are libalpm's to read
+//! ([`Databases`]). A repository of the port's own is [`crate::repository`]'s.
+
+mod packages;
+mod text;
 
 use std::io::{BufRead, Read as _};
 
 use crate::archive::{self, ArchiveError, Kind, Limits};
+pub use packages::{Complaint, Databases, SyncError};
 
 /// A database of all of Arch has 30 MiB.
 const LIMITS: Limits = Limits {

@@ -13,7 +13,6 @@ use crate::lease::Leases;
 use crate::lock::{Lock, LockError, Mode, Patience};
 use crate::names::Repository;
 use crate::sanity;
-use crate::soname::SonameLists;
 use crate::state::States;
 
 /// The work directory cannot be used.
@@ -221,10 +220,10 @@ impl WorkDir {
         self.metadata_directory().join("published-files")
     }
 
-    /// The soname lists of the published packages.
+    /// The directory of the soname lists of the published packages, a cache.
     #[must_use]
-    pub fn soname_lists(&self) -> SonameLists {
-        SonameLists::new(self.metadata_directory().join("sonames"))
+    pub fn soname_lists(&self) -> PathBuf {
+        self.metadata_directory().join("sonames")
     }
 
     /// What each order of the build list yields, a cache ([`crate::release`]).

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use common::alpm::sync::Databases;
 use common::graph::{Packages, Plan, Policy, Reason, plan};
 use common::names::PkgBase;
+use common::sync_database::Databases;
 use petgraph::algo::kosaraju_scc;
 use petgraph::graphmap::DiGraphMap;
 use testkit::distribution::{self, Distribution};

@@ -9,8 +9,9 @@ use common::config::Config;
 use common::lock::Patience;
 use common::package::PackageFile;
 use common::process::Command;
+use common::repository::SonameLists;
 use common::repository::{Entry, NewPackage, Repositories};
-use common::soname::{Soname, SonameLists, Sonames};
+use common::soname::{Soname, Sonames};
 use testkit::need;
 use testkit::package::PackageSpec;
 

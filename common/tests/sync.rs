@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use common::alpm::sync::Databases;
+use common::sync_database::Databases;
 use testkit::distribution;
 use testkit::raw_tar::{RawMember, raw_tar};
 

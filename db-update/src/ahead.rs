@@ -11,7 +11,7 @@ use common::config::Config;
 use common::metadata::Metadata;
 use common::package::PackageError;
 use common::parallel;
-use common::repository::{Contents, Entry, Repositories};
+use common::repository::{Contents, Entry, Repositories, SonameLists};
 use common::srcinfo::SrcInfo;
 use common::work_dir::WorkDir;
 
@@ -83,7 +83,7 @@ pub(crate) fn add_links(
         .flatten()
         .filter(|entry| !links.contains_key(entry.file_name.as_str()) && names.insert(&entry.file_name))
         .collect();
-    let lists = work_dir.soname_lists();
+    let lists = SonameLists::new(work_dir.soname_lists());
     let read = |entry: &&Entry| (entry.file_name.to_string(), lists.of(repositories, entry));
     let mut errors = Vec::new();
     for (name, sonames) in parallel::map(&missing, read) {

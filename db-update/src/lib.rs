@@ -38,7 +38,7 @@ use common::ending::failed;
 use common::journal::{Entry, Event};
 use common::lock::Patience;
 use common::names::{FileName, NameError};
-use common::repository::{Class, Repositories, RepositoryError, Transition};
+use common::repository::{Class, Repositories, RepositoryError, SonameLists, Transition};
 use common::state::State;
 use common::version::PackageFileName;
 use common::work_dir::{Scope, WorkDir};
@@ -251,7 +251,7 @@ impl Master<'_> {
                 .iter()
                 .map(PackageFileName::to_file_name)
                 .collect::<Result<_, _>>()?;
-            self.work_dir.soname_lists().keep_only(&left)?;
+            SonameLists::new(self.work_dir.soname_lists()).keep_only(&left)?;
         }
         if cli.json {
             report::json(&situation, &plan, stdout)?;

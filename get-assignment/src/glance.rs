@@ -14,7 +14,7 @@ use common::build_list::Order;
 use common::lease::LeaseFile;
 use common::lines;
 use common::names::{Builder, NameMap};
-use common::order_fields::{self, OrderFields};
+use common::order::fields::{self, OrderFields};
 use common::priorities::Priorities;
 use common::state::{self, State};
 use common::work_dir::WorkDir;
@@ -93,7 +93,7 @@ impl<'s> Taken<'s> {
 
     /// Whether an order is not among them; `None` when another one of the same package is.
     fn is_free(&self, line: &str) -> Option<bool> {
-        match self.0.get(order_fields::pkgbase(line)) {
+        match self.0.get(fields::pkgbase(line)) {
             None => Some(true),
             Some(order) => (OrderFields::of_line(line)? == *order).then_some(false),
         }
@@ -112,7 +112,7 @@ impl Ready {
     pub(crate) fn read(work_dir: &WorkDir) -> anyhow::Result<Option<Self>> {
         let stamps = basis::stamps(work_dir);
         let mut head: Vec<String> = Vec::new();
-        let mut check = order_fields::LineCheck::default();
+        let mut check = fields::LineCheck::default();
         let is_usual = lines::visit(&work_dir.build_list(), |line| {
             if head.len() < HEAD {
                 head.push(line.to_owned());
@@ -162,7 +162,7 @@ fn needs_of(work_dir: &WorkDir, head: &[String]) -> anyhow::Result<Option<Vec<Op
     let places = head
         .iter()
         .enumerate()
-        .map(|(place, line)| (order_fields::pkgbase(line), place));
+        .map(|(place, line)| (fields::pkgbase(line), place));
     let places: NameMap<&str, usize> = places.collect();
     let mut needs: Vec<Option<Vec<String>>> = vec![None; head.len()];
     let is_usual = lines::visit(&work_dir.build_graph(), |line| {
@@ -192,7 +192,7 @@ fn listed<'n>(work_dir: &WorkDir, needs: &'n [Option<Vec<String>>]) -> anyhow::R
     let mut listed: NameMap<&str, bool> = all.collect();
     if !listed.is_empty() {
         lines::visit(&work_dir.build_list(), |line| {
-            if let Some(is_listed) = listed.get_mut(order_fields::pkgbase(line)) {
+            if let Some(is_listed) = listed.get_mut(fields::pkgbase(line)) {
                 *is_listed = true;
             }
             Some(())

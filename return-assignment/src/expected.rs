@@ -6,6 +6,7 @@ use common::build_list::Order;
 use common::config::Config;
 use common::metadata::Metadata;
 use common::names::Arch;
+use common::release::Release;
 use common::source::{SubPkgrel, SubRelease};
 use common::version::PackageFileName;
 use common::work_dir::WorkDir;
@@ -26,7 +27,7 @@ impl ExpectedFiles for FromMetadata<'_> {
     fn expected_files(&self, order: &Order, sub_pkgrel: u32) -> anyhow::Result<Vec<PackageFileName>> {
         let srcinfo = Metadata::open(self.config, self.work_dir)?.srcinfo(order)?;
         let sub = SubRelease::new(SubPkgrel::configured(self.config)?, sub_pkgrel);
-        Ok(srcinfo.package_files(sub, &self.config.arch()?, ".pkg.tar"))
+        Ok(Release::of(&srcinfo).package_files(sub, &self.config.arch()?, ".pkg.tar"))
     }
 }
 

@@ -14,7 +14,9 @@ use common::lock::Patience;
 use common::logs::{Logs, Shelf};
 use common::names::{Builder, FileName, PkgName, Repository};
 use common::package::PackageFile;
-use common::repository::{Arrival, Class, NewPackage, Repositories, RepositoryError, Standing, Transition};
+use common::repository::{
+    Arrival, Class, NewPackage, Repositories, RepositoryError, SonameLists, Standing, Transition,
+};
 use common::state::State;
 use common::version::PackageFileName;
 use common::work_dir::{Locks, Scope, WorkDir};
@@ -276,7 +278,7 @@ impl<'a> Master<'a> {
 
     /// Keeps what was read; whoever misses a list reads the package again.
     fn keep_sonames(&self, packages: &[PackageFile]) {
-        let lists = self.work_dir.soname_lists();
+        let lists = SonameLists::new(self.work_dir.soname_lists());
         for package in packages {
             if let Err(error) = lists.write(package) {
                 self.messages.error(format_args!("warning: {error}"));

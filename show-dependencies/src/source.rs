@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use common::alpm::sync::Databases;
 use common::atomic::{self, FileError};
 use common::cli::Messages;
 use common::config::Config;
 use common::graph::{Needs, Packages};
 use common::names::{Arch, PkgBase};
-use common::repository::Repositories;
+use common::repository::{Repositories, SonameLists};
 use common::srcinfo::SrcInfo;
+use common::sync_database::Databases;
 use common::work_dir::WorkDir;
 
 use crate::cli::SourceArgs;
@@ -125,7 +125,7 @@ fn published(config: &Config, libraries: Libraries, messages: &Messages) -> anyh
         .iter()
         .for_each(|complaint| messages.error(complaint));
     if libraries == Libraries::Built {
-        let lists = WorkDir::open(config)?.soname_lists();
+        let lists = SonameLists::new(WorkDir::open(config)?.soname_lists());
         for repository in &all {
             for entry in repositories.packages(repository)? {
                 // Without its list a package is asked for what it declares.

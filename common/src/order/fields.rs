@@ -1,7 +1,7 @@
 //! The four fields of an order, borrowed from a text and not checked: to find a few orders among all of a distribution
 //! without making owned names of the others.
 
-use crate::build_list::Order;
+use super::Order;
 use crate::names::{NameError, PkgBase, Repository, Revision};
 
 /// The fields of an order as they are written.

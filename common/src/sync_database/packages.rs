@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use thiserror::Error;
 
-use super::binding::{self, Alpm, SigLevel};
 use super::text::{self, NoText};
+use crate::alpm::binding::{self, Alpm, SigLevel};
 use crate::archive::ArchiveError;
 use crate::atomic::FileError;
 use crate::graph::Packages;

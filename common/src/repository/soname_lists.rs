@@ -1,17 +1,17 @@
 //! The soname lists of the published packages: `metadata/sonames/FILE`, FILE being the package's file name.
 //!
-//! Format: `sha256 HEX`, the package file that was read, then the list ([`super`]). Derived: one that is missing, cannot be
+//! Format: `sha256 HEX`, the package file that was read, then the list ([`crate::soname`]). Derived: one that is missing, cannot be
 //! read, or is of another file than the database names is made again out of the published package, so deleting them costs
 //! time only. Each is written atomically and needs no lock.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::Sonames;
+use super::{Entry, Repositories};
 use crate::atomic::{self, FileError};
 use crate::names::FileName;
 use crate::package::{Cause, PackageError, PackageFile};
-use crate::repository::{Entry, Repositories};
+use crate::soname::Sonames;
 
 /// The directory of the lists.
 #[derive(Debug, Clone)]
