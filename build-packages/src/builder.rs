@@ -128,6 +128,9 @@ impl Builder<'_> {
     }
 
     fn ask(&self, shift: &mut Shift<'_>) -> Reply {
+        if let Some(lack) = self.workshop.settings.room.lack() {
+            return Reply::Later(1, lack);
+        }
         let mut words: Vec<String> = ["get-assignment", "--wait", WAIT, "--files"].map(str::to_owned).into();
         for pkgbase in &shift.ours {
             words.extend(["--have".to_owned(), pkgbase.to_string()]);

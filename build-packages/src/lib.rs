@@ -27,6 +27,7 @@ mod pulse;
 mod readiness;
 mod renewal;
 mod returning;
+pub mod room;
 pub mod settings;
 mod signing;
 mod sources;

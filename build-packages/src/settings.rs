@@ -8,6 +8,7 @@ use common::config::{Config, ConfigError, Environment, Personal};
 use common::names::{Builder, PkgBase};
 
 use crate::address::Master;
+use crate::room::Room;
 use crate::straw::{DEFAULT_LADDER, Remedy, Straw};
 
 /// Variables of the caller that ssh, gpg and the build command get.
@@ -90,6 +91,8 @@ pub struct Settings {
     pub pause: Duration,
     /// How many builds at one time.
     pub slots: Slots,
+    /// What has to be free before an order is asked for.
+    pub room: Room,
     /// What is built with nothing beside it.
     pub alone: BTreeSet<PkgBase>,
     /// Environment of children.
@@ -152,6 +155,7 @@ impl Settings {
             source_archive_mirror: config.text("source_archive_mirror").map(str::to_owned),
             pause: Duration::from_secs(config.number("retry_pause_seconds", 15)?.max(1)),
             slots,
+            room: room(config, environment)?,
             alone: config.parsed_words("build_alone")?.into_iter().collect(),
             environment: children_environment(config, environment),
         })
@@ -186,6 +190,25 @@ fn employer(config: &Config) -> Result<Option<Employer>, ConfigError> {
         heartbeat: seconds("heartbeat_seconds", 60)?,
         upload_stall: seconds("upload_stall_seconds", 300)?,
     }))
+}
+
+/// Of the places of build commands those that are configured, else the one where both keep what they make.
+fn room(config: &Config, environment: &Environment) -> Result<Room, ConfigError> {
+    let mut directories = Vec::new();
+    for key in ["chroot_dir", "vm_dir", "vm_overlay_dir"] {
+        directories.extend(config.path(key)?);
+    }
+    if directories.is_empty() {
+        directories.extend(match nix::unistd::geteuid().is_root() {
+            true => Some(PathBuf::from("/var/lib/portsmith")),
+            false => Personal::Cache.directory(environment),
+        });
+    }
+    directories.extend(config.path("work_dir")?);
+    Ok(Room {
+        directories,
+        mib: config.number("free_disk_mib", 512)?,
+    })
 }
 
 fn straws(config: &Config) -> Result<Vec<Straw>, ConfigError> {

@@ -87,7 +87,8 @@ impl Works {
         let config = format!(
             "builder_name=one\nmaster='{}'\nmaster_identity='{}'\nssh_command='{}'\nwork_dir='{}'\n\
              repo_names=packages\nrepo_paths__packages='{}'\nbuild_command='{}'\npackage_key={}\n\
-             retry_pause_seconds=1\nheartbeat_seconds=1\nstraws=':'\nslot_memory_mib=0\nslot_idle_percent=0\n",
+             retry_pause_seconds=1\nheartbeat_seconds=1\nstraws=':'\nslot_memory_mib=0\nslot_idle_percent=0\n\
+             free_disk_mib=0\n",
             works.sshd.address_at(works.relay.port()),
             works.sshd.identity("one").display(),
             works.sshd.client(),

@@ -70,7 +70,7 @@ impl Site {
         let config = format!(
             "builder_name=one\nmaster=ssh://slave@master.example:2222\nmaster_identity=/keys/id\nssh_command='{}'\n\
              work_dir='{}'\nrepo_names=packages\nrepo_paths__packages='{}'\nbuild_command='{}'\n\
-             require_signatures=no\nretry_pause_seconds=1\nstraws=': :clean_chroot: :without_check:'\n",
+             require_signatures=no\nfree_disk_mib=0\nretry_pause_seconds=1\nstraws=': :clean_chroot: :without_check:'\n",
             site.path("ssh").display(),
             site.path("work").display(),
             site.path("packages.git").display(),

@@ -21,6 +21,7 @@ const KEYS: &[&str] = &[
     "customization_repo",
     "emulated_check",
     "emulator",
+    "free_disk_mib",
     "gnupg_home",
     "grace_seconds",
     "heartbeat_seconds",
