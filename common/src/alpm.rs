@@ -1,5 +1,5 @@
-//! libalpm, in the version of this machine. It compares versions, so that they are ordered as pacman orders them by
-//! construction, and reads sync databases ([`crate::sync_database`]), so that what pacman reads can be read.
+//! libalpm, in the version of this machine. It reads sync databases ([`crate::sync_database`]), so that what pacman reads
+//! can be read. A program that uses nothing of it does not load it.
 
 #[cfg(feature = "libalpm13")]
 pub(crate) use alpm13 as binding;
@@ -7,17 +7,3 @@ pub(crate) use alpm13 as binding;
 pub(crate) use alpm15 as binding;
 #[cfg(all(feature = "libalpm16", not(any(feature = "libalpm13", feature = "libalpm15"))))]
 pub(crate) use alpm16 as binding;
-
-use std::cmp::Ordering;
-
-/// Compares two full versions as pacman does, vercmp(8). A missing pkgrel matches every pkgrel. What stands behind a NUL
-/// does not count: libalpm would not see it.
-#[must_use]
-#[inline]
-pub fn vercmp(a: &str, b: &str) -> Ordering {
-    binding::vercmp(before_nul(a), before_nul(b))
-}
-
-fn before_nul(text: &str) -> &str {
-    text.split('\0').next().unwrap_or_default()
-}

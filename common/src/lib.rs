@@ -51,5 +51,6 @@ pub mod state;
 pub mod sync_database;
 pub mod used_directory;
 pub mod vanished;
+pub mod vercmp;
 pub mod version;
 pub mod work_dir;

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::alpm::vercmp;
 use crate::names::{Arch, FileName, NameError, PkgName};
+use crate::vercmp::vercmp;
 
 /// A text that is no full version.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -4,9 +4,9 @@
 
 use std::cmp::Ordering;
 
-use common::alpm::vercmp;
 use common::process::Command;
 use common::srcinfo::Dependency;
+use common::vercmp::vercmp;
 use common::version::FullVersion;
 use proptest::prelude::*;
 
@@ -35,7 +35,7 @@ fn pairs() -> impl Strategy<Value = (String, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn versions_are_compared_as_by_the_program((a, b) in pairs()) {
@@ -73,8 +73,25 @@ fn versions_that_differ_in_unusual_ways_are_compared_as_by_the_program() {
         ("007", "7"),
         ("1.0-1.10", "1.0-1.9"),
         ("99999999999999999999", "99999999999999999998"),
+        ("1.0.", "1.0"),
+        ("1.0.", "1.0-"),
+        ("1.0.", "1.0..1"),
+        ("1..0", "1.0"),
+        ("1.0rc", "1.0"),
+        ("1.0.rc", "1.0"),
+        ("1.0", "1.0.1"),
+        ("a", "1"),
+        ("a1", "a.1"),
+        (".1", "1"),
+        ("000", "0"),
+        ("é1", "1"),
+        (":1-1", "0:1-1"),
+        ("1:", "0"),
+        ("a:1-1", "1-1"),
+        ("1-2-3", "1-2"),
     ] {
         assert_eq!(vercmp(a, b), theirs(a, b), "{a:?} {b:?}");
+        assert_eq!(vercmp(b, a), theirs(b, a), "{b:?} {a:?}");
     }
 }
 

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use common::alpm::vercmp;
 use common::archive::ArchiveError;
 use common::cli::Messages;
 use common::config::Config;
@@ -18,6 +17,7 @@ use common::names::{PkgName, Repository};
 use common::process::{Cause, Command};
 use common::repository::{Class, Entry, Repositories};
 use common::sync_database;
+use common::vercmp::vercmp;
 use common::version::FullVersion;
 
 /// How long one database may take.

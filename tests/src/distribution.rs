@@ -8,9 +8,9 @@ use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::alpm::vercmp;
 use common::build_graph::Kind;
 use common::process::{Command, Output};
+use common::vercmp::vercmp;
 
 use crate::need;
 
