@@ -75,7 +75,7 @@ impl Reader {
             ".PKGINFO" => self.info = Some(read_info(member, &mut data)?),
             ".BUILDINFO" => self.build_info = Some(read_info(member, &mut data)?),
             ".MTREE" => {
-                let mut mtree = Mtree::read(&read_limited(member, MTREE_LIMIT, &mut data)?);
+                let mut mtree = Mtree::read(read_limited(member, MTREE_LIMIT, &mut data)?);
                 for (member, sha256) in self.early.drain(..) {
                     mtree.cross_off(&member, &sha256);
                 }

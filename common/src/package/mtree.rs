@@ -3,8 +3,11 @@
 //! Format (mtree(5)): `#` comments, `/set key=value…` for what follows, then `./path key=value…`; blanks and other special
 //! bytes of a path are `\` and three octal digits. Usually compressed with gzip.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
+
+use flate2::bufread::GzDecoder;
 
 use crate::archive::{Kind, Member};
 
@@ -48,6 +51,11 @@ impl Attributes {
     }
 }
 
+thread_local! {
+    // A decoder's memory is larger than most lists, and new memory takes longer than to read them.
+    static DECODER: RefCell<GzDecoder<Cursor<Vec<u8>>>> = RefCell::new(GzDecoder::new(Cursor::default()));
+}
+
 /// The list, out of which members are crossed off as they come.
 #[derive(Debug, Default)]
 pub(super) struct Mtree {
@@ -57,11 +65,19 @@ pub(super) struct Mtree {
 
 impl Mtree {
     /// Reads the list. One that cannot be read has something to complain of.
-    pub(super) fn read(content: &[u8]) -> Self {
+    pub(super) fn read(content: Vec<u8>) -> Self {
         let parsed = if content.starts_with(&[0x1f, 0x8b]) {
-            parse(flate2::read::MultiGzDecoder::new(content))
+            DECODER.with_borrow_mut(|decoder| {
+                drop(decoder.reset(Cursor::new(content)));
+                let expected = parse(&mut *decoder)?;
+                let rest = decoder.get_ref();
+                if rest.position() < rest.get_ref().len() as u64 {
+                    return Err("there is something behind it".to_owned());
+                }
+                Ok(expected)
+            })
         } else {
-            parse(content)
+            parse(&content[..])
         };
         match parsed {
             Ok(expected) => Self {
@@ -198,7 +214,7 @@ mod tests {
     }
 
     fn verdict(list: &str, change: impl Fn(&mut Vec<(Member, &str)>)) -> Manifest {
-        let mut mtree = Mtree::read(list.as_bytes());
+        let mut mtree = Mtree::read(list.into());
         let mut members = vec![
             (member(".PKGINFO", Kind::File, 3), "aa"),
             (member("usr/", Kind::Directory, 0), ""),
@@ -241,6 +257,26 @@ mod tests {
     }
 
     #[test]
+    fn compressed_lists_are_read_one_after_the_other_and_nothing_may_stand_behind_them() {
+        use std::io::Write as _;
+        let compressed = || {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(LIST.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        };
+        let is_understood = |list: Vec<u8>| Mtree::read(list).complaint.is_none();
+        let cut_off = || compressed()[..20].to_vec();
+        let lists = [
+            compressed(),
+            cut_off(),
+            compressed(),
+            [compressed(), compressed()].concat(),
+            compressed(),
+        ];
+        assert_eq!(lists.map(is_understood), [true, false, true, false, true]);
+    }
+
+    #[test]
     fn a_list_that_cannot_be_read_is_no_agreement() {
         for list in [
             "",
@@ -250,7 +286,7 @@ mod tests {
             "#mtree\n./a size=1",
         ] {
             assert!(
-                matches!(Mtree::read(list.as_bytes()).verdict(), Manifest::Differs(_)),
+                matches!(Mtree::read(list.into()).verdict(), Manifest::Differs(_)),
                 "{list:?}"
             );
         }
