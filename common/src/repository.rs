@@ -32,6 +32,7 @@ mod publish;
 mod published;
 mod recovery;
 mod repair;
+mod rewriting;
 mod rollback;
 mod segments;
 mod signing;

@@ -7,18 +7,21 @@
 //! a generation that the next run completes ([`super::recovery`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 
 use super::database::{Content, Record};
 use super::database_lock::DatabaseLock;
 use super::directory::{Directory, Kind};
 use super::history;
 use super::pool::Step;
+use super::rewriting::{Job, Rewriting};
 use super::stock::{Changes, Stock};
 use super::transaction::{Change, Transaction};
 use super::{Repositories, RepositoryError};
 use crate::atomic::{self, Batch, FileError};
 use crate::lock::Patience;
 use crate::names::{FileName, PkgName, Repository};
+use crate::parallel;
 
 /// What a transaction did.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +43,15 @@ pub(super) struct Draft {
     gone: Vec<FileName>,
     /// Written even if nothing changes: it is new, or repo-add has changed it.
     must_write: bool,
+}
+
+impl Draft {
+    /// Its next databases.
+    fn rewritings(&self) -> BTreeMap<Kind, Rewriting<'_>> {
+        Kind::ALL
+            .map(|kind| (kind, Rewriting::of(&self.before, kind, &self.changes)))
+            .into()
+    }
 }
 
 impl Transaction<'_> {
@@ -74,19 +86,13 @@ impl Transaction<'_> {
         repositories.recover(&directories, now, &mut commit)?;
         let mut batch = Batch::default();
         let mut drafts = self.drafts(&directories, &mut commit)?;
-        self.put_files(&drafts, &mut batch, &mut commit)?;
         drafts.retain(|draft| draft.must_write || !draft.changes.is_empty());
+        let number = repositories.next_number(&directories)?;
+        self.write(&drafts, (number, now), &mut batch, &mut commit)?;
         if drafts.is_empty() {
             batch.sync()?;
         } else {
-            let number = repositories.next_number(&directories)?;
-            for draft in &drafts {
-                repositories.write_draft(draft, number, now, &mut batch)?;
-                let names = Kind::ALL.map(|kind| draft.directory.database_name(kind));
-                let paths = names.map(|name| repositories.relative(&draft.directory.path.join(name)));
-                commit.changed.extend(paths);
-            }
-            self.make_visible(&drafts, number, now, batch, &mut commit)?;
+            self.make_visible(&drafts, (number, now), batch, &mut commit)?;
             commit.number = Some(number);
         }
         drop(locks);
@@ -165,8 +171,10 @@ impl Transaction<'_> {
         sources: &BTreeMap<&Repository, Content>,
     ) -> Result<(), RepositoryError> {
         let mut old = draft.before.pick(Kind::Files, &changes.keys().cloned().collect())?;
-        for (name, change) in changes {
-            let (before, after) = (old.remove(name), record(name, change, sources)?);
+        let changes: Vec<(&PkgName, &Change)> = changes.iter().collect();
+        let after = parallel::map(&changes, |(name, change)| record(name, change, sources));
+        for ((name, _), after) in changes.into_iter().zip(after) {
+            let (before, after) = (old.remove(name), after?);
             if before == after {
                 continue;
             }
@@ -177,6 +185,38 @@ impl Transaction<'_> {
             draft.changes.insert(name.clone(), after);
         }
         Ok(())
+    }
+
+    /// Writes everything that the new generation needs: files and links on this thread, while what the databases are put
+    /// together from is made on others.
+    fn write(
+        &self,
+        drafts: &[Draft],
+        (number, now): (u64, u64),
+        batch: &mut Batch,
+        commit: &mut Commit,
+    ) -> Result<(), RepositoryError> {
+        let databases: Vec<BTreeMap<Kind, Rewriting<'_>>> = drafts.iter().map(Draft::rewritings).collect();
+        let all = databases.iter().flat_map(BTreeMap::values);
+        let jobs: Vec<&Job<'_>> = all.flat_map(Rewriting::jobs).collect();
+        parallel::ahead(
+            &jobs,
+            |job| job.run(),
+            |made| {
+                self.put_files(drafts, batch, commit)?;
+                for (draft, databases) in drafts.iter().zip(&databases) {
+                    let directory = &draft.directory;
+                    let mut write = |kind, file: &File| databases[&kind].write(made, file);
+                    directory.write_generation((number, now), batch, &mut write)?;
+                    self.repositories.complete_generation(draft, (number, now), batch)?;
+                    let names = Kind::ALL.map(|kind| directory.path.join(directory.database_name(kind)));
+                    commit
+                        .changed
+                        .extend(names.map(|name| self.repositories.relative(&name)));
+                }
+                Ok(())
+            },
+        )
     }
 
     /// Files into the pool, then links: before any database names them.
@@ -216,8 +256,7 @@ impl Transaction<'_> {
     fn make_visible(
         &self,
         drafts: &[Draft],
-        number: u64,
-        now: u64,
+        (number, now): (u64, u64),
         mut batch: Batch,
         commit: &mut Commit,
     ) -> Result<(), RepositoryError> {
@@ -303,9 +342,14 @@ impl Repositories {
         Ok(last + 1)
     }
 
-    fn write_draft(&self, draft: &Draft, number: u64, now: u64, batch: &mut Batch) -> Result<(), RepositoryError> {
+    /// Signatures, and a note of what leaves.
+    fn complete_generation(
+        &self,
+        draft: &Draft,
+        (number, now): (u64, u64),
+        batch: &mut Batch,
+    ) -> Result<(), RepositoryError> {
         let directory = &draft.directory;
-        directory.write_generation(number, draft, now, batch)?;
         if let Some(signing) = &self.signing {
             directory.sign_generation(number, signing, batch)?;
         }

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::RepositoryError;
-use super::commit::Draft;
 use super::database::{self, Content};
 use super::signing::Signing;
 use crate::atomic::{self, Batch, FileError, TEMPORARY_PREFIX};
@@ -148,13 +147,13 @@ impl Directory {
         atomic::create_directory(&self.generations_path())
     }
 
-    /// Writes a complete generation that nobody sees yet; it lasts when the batch is synced.
+    /// Writes a complete generation that nobody sees yet; it lasts when the batch is synced. `write` fills a database and
+    /// returns its index.
     pub(super) fn write_generation(
         &self,
-        number: u64,
-        draft: &Draft,
-        now: u64,
+        (number, now): (u64, u64),
         batch: &mut Batch,
+        write: &mut dyn FnMut(Kind, &File) -> io::Result<String>,
     ) -> Result<(), RepositoryError> {
         let generation = self.generation(number);
         DirBuilder::new()
@@ -166,8 +165,7 @@ impl Directory {
         for kind in Kind::ALL {
             let path = generation.join(self.database_name(kind));
             let file = File::create_new(&path).map_err(FileError::at("make", &path))?;
-            let index = draft.before.write(kind, &draft.changes, &file);
-            let index = index.map_err(FileError::at("write", &path))?;
+            let index = write(kind, &file).map_err(FileError::at("write", &path))?;
             seal(&file, time).map_err(FileError::at("write", &path))?;
             batch.file(&path);
             // Not synced: an index that is torn does not fit its database and counts as missing.
