@@ -55,9 +55,6 @@ pub struct Cli {
     /// Run a program and print the peak of its memory in KiB
     #[arg(long, hide = true, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true)]
     pub(crate) peak_of: Vec<OsString>,
-    /// Add package files to a repository: a configuration, the repository, the files
-    #[arg(long, hide = true, value_name = "WORD", num_args = 2.., allow_hyphen_values = true)]
-    pub(crate) publish: Vec<OsString>,
     /// What to measure; everything without an argument
     pub(crate) suites: Vec<Suite>,
 }

@@ -10,7 +10,7 @@ mod figures;
 mod graph;
 mod master;
 mod measure;
-mod publish;
+pub mod publish;
 mod repo;
 mod vm;
 
@@ -25,7 +25,6 @@ use common::exit::Failure;
 pub use crate::cli::Cli;
 use crate::cli::Suite;
 use crate::figures::{Figures, Run};
-use crate::publish::Publication;
 
 /// Runs the suites.
 pub fn main(args: impl IntoIterator<Item = OsString>, stdout: &mut dyn Write) -> ExitCode {
@@ -47,9 +46,6 @@ fn run(cli: &Cli, messages: &Messages, stdout: &mut dyn Write) -> anyhow::Result
     if let [program, arguments @ ..] = &cli.peak_of[..] {
         writeln!(stdout, "{}", measure::peak_of_child(program, arguments)?)?;
         return Ok(());
-    }
-    if !cli.publish.is_empty() {
-        return Publication::from_words(&cli.publish)?.run(&common::cli::environment());
     }
     let suites = if cli.suites.is_empty() {
         &Suite::ALL[..]

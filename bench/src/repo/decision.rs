@@ -74,8 +74,8 @@ fn make(directory: &Path) -> anyhow::Result<std::path::PathBuf> {
     );
     put(&config, text)?;
     // Taken in by the first transaction, as the databases of any repository that existed before.
-    Program::of_project("bench")?
-        .args(["--publish"])
+    Program::of_project("bench-publish")?
+        .args(["--config"])
         .args([&config])
         .args(["core"])
         .run()?;

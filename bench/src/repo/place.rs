@@ -72,6 +72,8 @@ impl<'a> Place<'a> {
             }
             files.push(file);
         }
+        // Making them is not what is measured, nor is writing them to the disk.
+        nix::unistd::sync();
         Ok(files)
     }
 
@@ -81,7 +83,9 @@ impl<'a> Place<'a> {
     }
 
     fn publish_to(&self, repository: &str, files: &[PathBuf]) -> anyhow::Result<Program> {
-        let program = Program::of_project("bench")?.args(["--publish"]).args([&self.config]);
+        let program = Program::of_project("bench-publish")?
+            .args(["--config"])
+            .args([&self.config]);
         Ok(program.args([repository]).args(files))
     }
 
@@ -106,6 +110,7 @@ impl<'a> Place<'a> {
             .map(|package| write(package, &new))
             .collect::<anyhow::Result<Vec<_>>>()?;
         self.publish_to("testing", &files)?.run()?;
+        nix::unistd::sync();
         let states = States::new(self.directory.join("work/package-states"));
         for members in packages.chunk_by(|one, other| one.base == other.base) {
             let order: Order = format!("{} {} core", members[0].base, format_args!("{0:040} {0:040}", time)).parse()?;
