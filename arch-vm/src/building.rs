@@ -86,16 +86,9 @@ impl Building<'_> {
             .settings
             .pacman_conf_with(&self.args.build.repositories, &self.args.more_repositories)?;
         let opener = Opener {
-            settings: call.settings,
-            place: &call.place,
-            installer: call.installer(),
-            machine: call.settings.machine(&self.args.machine, &call.directory)?,
             limits: Limits::read(&self.args.build.limits, call.settings.config())?,
             keep: self.args.build.keep,
-            pacman_conf: &conf,
-            interrupt: call.interrupt,
-            messages: call.messages,
-            program: &call.program,
+            ..call.opener(&self.args.machine, &conf)?
         };
         if self.args.build.clean && opener.machine.image.is_none() {
             let old = crate::base::current(&call.place);

@@ -2,12 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+use archbuild::pacman_conf::PacmanConf;
+use common::build_command::{Keep, Limits};
 use common::cli::Messages;
 use common::config::Environment;
 use common::interrupt::Interrupt;
 
+use crate::cli::MachineArgs;
 use crate::install::Installer;
 use crate::place::Place;
+use crate::session::Opener;
 use crate::settings::Settings;
 
 /// One call of the tool.
@@ -40,5 +45,21 @@ impl Call<'_> {
             interrupt: self.interrupt,
             messages: self.messages,
         }
+    }
+
+    /// Opens a machine without limits, which goes when it is no longer used.
+    pub(crate) fn opener<'b>(&'b self, machine: &MachineArgs, pacman_conf: &'b PacmanConf) -> Result<Opener<'b>> {
+        Ok(Opener {
+            settings: self.settings,
+            place: &self.place,
+            installer: self.installer(),
+            machine: self.settings.machine(machine, &self.directory)?,
+            limits: Limits::default(),
+            keep: Keep::Never,
+            pacman_conf,
+            interrupt: self.interrupt,
+            messages: self.messages,
+            program: &self.program,
+        })
     }
 }

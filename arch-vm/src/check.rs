@@ -4,13 +4,12 @@
 use std::io::Write;
 
 use anyhow::{Context, Result};
-use common::build_command::{Keep, Limits, Outcome};
+use common::build_command::Outcome;
 
 use crate::Refusal;
 use crate::call::Call;
 use crate::cli::{CheckArgs, MachineArgs, Start};
 use crate::guest::User;
-use crate::session::Opener;
 
 /// What has to work in a guest, in words and as a command.
 const NEEDS: &[(&str, User, &[&str])] = &[
@@ -42,19 +41,7 @@ pub(crate) fn check(call: &Call<'_>, args: &CheckArgs, out: &mut dyn Write) -> R
         identity: args.identity.clone(),
     };
     let conf = call.settings.pacman_conf()?;
-    let opener = Opener {
-        settings: call.settings,
-        place: &call.place,
-        installer: call.installer(),
-        machine: call.settings.machine(&machine, &call.directory)?,
-        limits: Limits::default(),
-        keep: Keep::Never,
-        pacman_conf: &conf,
-        interrupt: call.interrupt,
-        messages: call.messages,
-        program: &call.program,
-    };
-    let session = opener.open()?;
+    let session = call.opener(&machine, &conf)?.open()?;
     writeln!(out, "it boots and lets user in")?;
     for (what, user, argv) in NEEDS {
         let command = session.guest.command(*user, &[], *argv);

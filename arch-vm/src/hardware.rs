@@ -65,21 +65,10 @@ pub(crate) struct Plan<'a> {
 impl Plan<'_> {
     /// The command line of qemu.
     pub(crate) fn argv(&self) -> Vec<String> {
-        let mut argv = vec![self.platform.program.to_owned()];
-        argv.extend(self.platform.processor(self.acceleration));
-        argv.extend(
-            [
-                "-nodefaults",
-                "-no-user-config",
-                "-display",
-                "none",
-                "-no-reboot",
-                "-rtc",
-                "base=utc",
-            ]
-            .map(Into::into),
-        );
+        let mut argv = bare(&self.platform, self.acceleration);
         argv.extend([
+            "-rtc".into(),
+            "base=utc".into(),
             "-smp".into(),
             self.cpus.to_string(),
             "-m".into(),
@@ -138,22 +127,18 @@ impl Plan<'_> {
 
 /// A machine without disk and network that boots and switches itself off, for [`Acceleration`].
 pub(crate) fn probe(platform: &Platform, acceleration: Acceleration, boot: &Boot) -> Vec<String> {
-    let mut argv = vec![platform.program.to_owned()];
-    argv.extend(platform.processor(acceleration));
-    argv.extend(
-        [
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-no-reboot",
-            "-m",
-            "256",
-        ]
-        .map(Into::into),
-    );
+    let mut argv = bare(platform, acceleration);
+    argv.extend(["-m", "256"].map(Into::into));
     argv.extend(boot_arguments(boot, platform.console, PROBE));
     argv.extend(["-serial".into(), format!("file:{CONSOLE_LOG}")]);
+    argv
+}
+
+/// A machine with nothing in it but a processor.
+fn bare(platform: &Platform, acceleration: Acceleration) -> Vec<String> {
+    let mut argv = vec![platform.program.to_owned()];
+    argv.extend(platform.processor(acceleration));
+    argv.extend(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"].map(Into::into));
     argv
 }
 

@@ -3,31 +3,18 @@
 use std::io::Write;
 
 use anyhow::{Context, Result, anyhow};
-use common::build_command::{Keep, Limits, Outcome};
+use common::build_command::Outcome;
 use common::process::Output;
 use serde_json::json;
 
 use crate::call::Call;
 use crate::cli::RunArgs;
 use crate::guest::{User, network_variables};
-use crate::session::Opener;
 
 /// Runs it to its end.
 pub(crate) fn run(call: &Call<'_>, args: &RunArgs, stdout: &mut dyn Write) -> Result<Outcome> {
     let conf = call.settings.pacman_conf()?;
-    let opener = Opener {
-        settings: call.settings,
-        place: &call.place,
-        installer: call.installer(),
-        machine: call.settings.machine(&args.machine, &call.directory)?,
-        limits: Limits::default(),
-        keep: Keep::Never,
-        pacman_conf: &conf,
-        interrupt: call.interrupt,
-        messages: call.messages,
-        program: &call.program,
-    };
-    let mut session = opener.open()?;
+    let mut session = call.opener(&args.machine, &conf)?.open()?;
     let variables = if args.network {
         network_variables()
     } else {

@@ -2,12 +2,9 @@
 
 use std::path::Path;
 
-use common::config::Config;
 use common::lock::{Lock, Mode, Patience};
 use common::names::Repository;
-use common::package::PackageFile;
 use common::process::Command;
-use common::repository::{NewPackage, Repositories};
 use testkit::master::Master;
 use testkit::need;
 use testkit::package::PackageSpec;
@@ -18,29 +15,13 @@ fn run(master: &Master, words: &[&str]) -> Ended {
     master.equip(tool, &master.state(), "operator").args(words).run()
 }
 
-fn repositories(master: &Master) -> Repositories {
-    let text = format!(
-        "arch=x86_64\nrepo_dir='{}'\n",
-        master.state().join("repositories").display()
-    );
-    let config = Config::from_text(&text).expect("a configuration");
-    Repositories::open(&config).expect("the repositories")
-}
-
 fn publish(master: &Master, (name, version): (&str, &str), to: &str) {
-    let path = PackageSpec::new(name, version).write(master.root()).expect("a package");
-    let file = PackageFile::read(&path).expect("a package");
-    let repositories = repositories(master);
-    let mut transaction = repositories.transaction();
-    let to: Repository = to.parse().expect("a repository");
-    transaction.add(&to, NewPackage { file, signature: None });
-    transaction.commit(1, Patience::Never).expect("it is published");
-    std::fs::remove_file(path).expect("the pool has its own name for it");
+    master.publish(&PackageSpec::new(name, version), to);
 }
 
 fn published(master: &Master, repository: &str) -> Vec<String> {
     let repository: Repository = repository.parse().expect("a repository");
-    let packages = repositories(master).packages(&repository).expect("a database");
+    let packages = master.repositories().packages(&repository).expect("a database");
     packages.iter().map(|entry| entry.file_name.to_string()).collect()
 }
 
@@ -62,7 +43,7 @@ fn packages_are_copied_from_the_most_stable_repository_that_has_them() {
         ["a-1-1-x86_64.pkg.tar.zst"],
         "a copy and no move"
     );
-    let path = repositories(&master).path(&"build-support".parse().unwrap());
+    let path = master.repositories().path(&"build-support".parse().unwrap());
     assert!(path.join(file).exists());
     // Once more changes nothing; a named source and a newer version do.
     let before = std::fs::read_link(path.join(".current")).unwrap();
@@ -134,7 +115,8 @@ fn the_script_of_the_original_copies_into_build_support() {
         .run()
         .expect(0);
     assert_eq!(ended.stdout, "a-1-1-x86_64.pkg.tar.zst extra\n");
-    let database = repositories(&master)
+    let database = master
+        .repositories()
         .path(&"build-support".parse().unwrap())
         .join("build-support.db");
     let listing = Command::new("bsdtar").arg("-tf").arg(database).run().unwrap().text();

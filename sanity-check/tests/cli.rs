@@ -5,9 +5,6 @@ use std::path::PathBuf;
 
 use common::config::Config;
 use common::lock::{Lock, Mode, Patience};
-use common::names::Repository;
-use common::package::PackageFile;
-use common::repository::{NewPackage, Repositories};
 use testkit::master::Master;
 use testkit::package::PackageSpec;
 use testkit::tool::{Ended, Tool};
@@ -32,25 +29,8 @@ fn master() -> Master {
     master
 }
 
-fn repositories(master: &Master) -> Repositories {
-    let text = format!(
-        "arch=x86_64\nrepo_dir='{}'\n",
-        master.state().join("repositories").display()
-    );
-    let config = Config::from_text(&text).expect("a configuration");
-    Repositories::open(&config).expect("the repositories")
-}
-
 fn publish(master: &Master, name: &str, to: &str) -> String {
-    let spec = PackageSpec::new(name, "1-1.0").arch("any");
-    let path = spec.write(master.root()).expect("a package");
-    let file = PackageFile::read(&path).expect("a package");
-    let repositories = repositories(master);
-    let mut transaction = repositories.transaction();
-    let to: Repository = to.parse().expect("a repository");
-    transaction.add(&to, NewPackage { file, signature: None });
-    transaction.commit(1, Patience::Never).expect("it is published");
-    spec.file_name()
+    master.publish(&PackageSpec::new(name, "1-1.0").arch("any"), to)
 }
 
 fn pool(master: &Master, name: &str) -> PathBuf {

@@ -4,6 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use common::config::Config;
+use common::lock::Patience;
+use common::names::Repository;
+use common::package::PackageFile;
+use common::repository::{NewPackage, Repositories};
+
+use crate::package::PackageSpec;
 use crate::packaging::{FILE, Remote, srcinfo};
 use crate::tool::{Ended, Tool};
 
@@ -155,6 +162,34 @@ impl Master {
     #[must_use]
     pub fn tool(&self, name: &str, builder: &str) -> Tool {
         self.equip(Tool::new(name), &self.state(), builder)
+    }
+
+    /// The published repositories.
+    ///
+    /// # Panics
+    /// They cannot be opened.
+    #[must_use]
+    pub fn repositories(&self) -> Repositories {
+        let directory = self.state().join("repositories");
+        let text = format!("arch=x86_64\nrepo_dir='{}'\n", directory.display());
+        let config = Config::from_text(&text).expect("a configuration");
+        Repositories::open(&config).expect("the repositories")
+    }
+
+    /// Publishes a package, and returns the name of its file.
+    ///
+    /// # Panics
+    /// It cannot be made or published.
+    pub fn publish(&self, package: &PackageSpec, to: &str) -> String {
+        let path = package.write(self.root()).expect("a package");
+        let file = PackageFile::read(&path).expect("a package");
+        let repositories = self.repositories();
+        let mut transaction = repositories.transaction();
+        let to: Repository = to.parse().expect("a repository");
+        transaction.add(&to, NewPackage { file, signature: None });
+        transaction.commit(1, Patience::Never).expect("it is published");
+        std::fs::remove_file(path).expect("the pool has its own name for it");
+        package.file_name()
     }
 
     /// Asks for an order.
