@@ -10,7 +10,7 @@ compile_error!(
 
 pub mod account;
 pub mod agreement;
-pub mod alpm;
+mod alpm;
 pub mod archive;
 pub mod assignment;
 pub mod atomic;
