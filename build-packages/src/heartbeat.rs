@@ -8,8 +8,8 @@ use common::names::PkgBase;
 use crate::master::Connection;
 use crate::pulse::Pulse;
 
-/// Longest time that one sign of life may take.
-const LIMIT: Duration = Duration::from_secs(50);
+/// One sign of life may take until the next one is due, and so long at least.
+const LEAST_LIMIT: Duration = Duration::from_secs(10);
 
 /// The signs of life of one order.
 pub(crate) struct Heartbeat<'a> {
@@ -44,7 +44,8 @@ impl<'a> Heartbeat<'a> {
         if !self.is_short {
             words.extend([standing.log_size.to_string(), self.pkgbase.to_string()]);
         }
-        let reply = self.connection.request(&words, LIMIT, &pulse.over);
+        let limit = self.pause.max(LEAST_LIMIT);
+        let reply = self.connection.request(&words, limit, &pulse.over);
         match reply.ok().and_then(|reply| reply.code) {
             Some(2) => {
                 pulse.revoked.raise();

@@ -10,6 +10,7 @@
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::interrupt::Interrupt;
@@ -91,6 +92,8 @@ pub(crate) struct Connection<'a> {
     employer: &'a Employer,
     settings: &'a Settings,
     sockets: Option<Sockets>,
+    /// How many files are on their way.
+    uploads: AtomicUsize,
 }
 
 /// The directory of the socket.
@@ -122,6 +125,7 @@ impl<'a> Connection<'a> {
             employer,
             settings,
             sockets,
+            uploads: AtomicUsize::new(0),
         }
     }
 
@@ -145,6 +149,8 @@ impl<'a> Connection<'a> {
             cause: Cause::Timeout { .. },
             ..
         }) = &ended
+            // Behind a file on a slow line a request waits its turn; who sends the file watches whether it gets on.
+            && self.uploads.load(Ordering::SeqCst) == 0
         {
             self.hang_up();
         }
@@ -157,7 +163,10 @@ impl<'a> Connection<'a> {
     /// ssh cannot be started, or it is interrupted.
     pub(crate) fn send(&self, words: &[String], file: File, interrupt: &Interrupt) -> Result<Reply, ProcessError> {
         let command = self.command(words).input(Input::File(file)).interrupt(interrupt);
-        Ok(command.wait()?.into())
+        self.uploads.fetch_add(1, Ordering::SeqCst);
+        let ended = command.wait();
+        self.uploads.fetch_sub(1, Ordering::SeqCst);
+        Ok(ended?.into())
     }
 
     fn command(&self, words: &[String]) -> Command {

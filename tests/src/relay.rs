@@ -1,5 +1,5 @@
-//! A TCP relay between a builder and its master that a test can break: no connection, one that is cut or stands still
-//! after so many bytes.
+//! A TCP relay between a builder and its master that a test can break: no connection, one that is cut, stands still or
+//! pauses after so many bytes.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -17,6 +17,8 @@ pub enum Break {
     Cut,
     /// Nothing goes to the master any more, and nothing is said.
     StandStill,
+    /// Nothing goes to the master for so long.
+    Pause(Duration),
 }
 
 /// A running relay; it ends with this value.
@@ -192,6 +194,7 @@ fn to_master(mut client: TcpStream, mut server: TcpStream, shared: &Shared) {
         };
         match due {
             None => {}
+            Some((Break::Pause(time), _)) => std::thread::sleep(time),
             Some((Break::Cut, _)) => break,
             // Nobody reads any more: the sender's buffers fill up. The relay's end ends it.
             Some((Break::StandStill, _)) => return,

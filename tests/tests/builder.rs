@@ -243,6 +243,19 @@ fn an_upload_that_gets_no_byte_further_is_ended_and_sent_again() {
 }
 
 #[test]
+fn signs_of_life_that_wait_behind_a_slow_upload_do_not_break_it() {
+    let Some(works) = Works::with_packages_of(LARGE, &["a"], "") else {
+        return;
+    };
+    // Longer than a sign of life may take.
+    works.relay.break_after(2 << 20, Break::Pause(Duration::from_secs(14)));
+    let said = expect_end(works.start(&[]), 0);
+    assert_eq!(works.relay.counts(), (1, 0, 1), "{said}");
+    assert!(!said.contains("again later"), "{said}");
+    works.expect_exactly_once(&["a"], 1);
+}
+
+#[test]
 fn a_builder_that_is_killed_after_the_build_builds_nothing_again() {
     // Called by build-packages between the build and the packing.
     let Some(works) = Works::new(&["a"], "") else { return };
