@@ -3,8 +3,10 @@
 
 use std::time::Instant;
 
+use crate::heartbeat::Heartbeat;
 use crate::outbox::{Delivery, Parcel, Verdict};
 use crate::pause::Pause;
+use crate::pulse::Pulse;
 use crate::workshop::{Built, Workshop};
 
 impl Workshop<'_> {
@@ -15,7 +17,11 @@ impl Workshop<'_> {
     pub(crate) fn deliver_all(&self) -> anyhow::Result<bool> {
         let mut is_well = true;
         for parcel in self.outbox.parcels()? {
-            is_well &= self.deliver(&parcel)? != Built::Refused;
+            let pulse = Pulse::new();
+            pulse.enter("uploading");
+            let mut heartbeat = Heartbeat::new(&self.connection, &parcel.order.pkgbase);
+            let beat = |pulse: &Pulse| heartbeat.beat(pulse);
+            is_well &= pulse.during(&self.abort, beat, || self.deliver(&parcel))? != Built::Refused;
         }
         Ok(is_well)
     }

@@ -110,8 +110,9 @@ fn a_build_that_was_not_taken_survives_a_restart() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     crash(running);
-    site.answer("return-assignment", "0\n");
+    site.answer("return-assignment", "1\n1\n0\n");
     site.answer("get-assignment", "3\n");
+    site.configure("heartbeat_seconds=1\n");
     let before = site.read("calls").lines().count();
     site.run(&[]).expect(0);
     let calls = site.read("calls");
@@ -120,6 +121,10 @@ fn a_build_that_was_not_taken_survives_a_restart() {
         later[0].contains("return-assignment"),
         "first what is left over: {later:?}"
     );
+    let signs = later
+        .iter()
+        .filter(|call| call.ends_with("ping-from-builder uploading 0 a"));
+    assert!(signs.count() > 0, "the order is ours until then: {later:?}");
     assert_eq!(site.outbox(), 0);
 }
 

@@ -15,6 +15,7 @@ use testkit::tool::{Ended, Tool, must};
 const SSH: &str = r#"#!/bin/bash
 here=$(dirname "$0")
 echo "$*" >>"$here/calls"
+case " $* " in *" ping-from-builder "*) exit 0 ;; esac
 while [ $# -gt 0 ] && [ "$1" != get-assignment ] && [ "$1" != return-assignment ]; do shift; done
 answers=$here/answers/$1
 code=$(head -n 1 "$answers")
