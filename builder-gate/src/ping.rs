@@ -120,7 +120,7 @@ impl Cli {
 pub fn run(config: &Config, builder: &Builder, sign: &Sign<'_>, messages: &Messages) -> anyhow::Result<Outcome> {
     let now = Now::read();
     let work_dir = WorkDir::open(config)?;
-    let _locks = work_dir.lock(Scope::BuildList, Patience::configured(config)?)??;
+    let _locks = work_dir.lock(Scope::BuildList, Patience::configured(config)?)?;
     let (list, _) = BuildList::read(&work_dir.build_list())?;
     let leases = work_dir.leases();
     let file = leases.read(builder)?;

@@ -67,9 +67,9 @@ pub fn run(config: &Config, cli: &Cli, messages: &Messages, out: &mut dyn Write)
     let work_dir = WorkDir::open(config)?;
     let kept = Kept::configured(config)?;
     let logs = Logs::open(config, &work_dir)?;
-    let locks = match work_dir.lock(Scope::BuildList, Patience::configured(config)?)? {
+    let locks = match work_dir.lock(Scope::BuildList, Patience::configured(config)?) {
         Ok(locks) => locks,
-        Err(hindrance) => return Ok(Outcome::Hindered(hindrance)),
+        Err(refused) => return Ok(Outcome::Hindered(refused.hindrance()?)),
     };
     let (list, complaints) = BuildList::read(&work_dir.build_list())?;
     for complaint in &complaints {

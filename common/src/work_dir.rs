@@ -40,6 +40,39 @@ pub enum Hindrance {
     Insane(String),
 }
 
+/// Locks that are not to be had.
+#[derive(Debug, Error)]
+pub enum Refused {
+    /// Not now.
+    #[error(transparent)]
+    Hindered(Hindrance),
+    /// A lock cannot be used, or the sanity flag cannot be read.
+    #[error(transparent)]
+    Failed(WorkDirError),
+}
+
+impl Refused {
+    /// What hinders.
+    ///
+    /// # Errors
+    /// It is more than that.
+    pub fn hindrance(self) -> Result<Hindrance, WorkDirError> {
+        match self {
+            Self::Hindered(hindrance) => Ok(hindrance),
+            Self::Failed(error) => Err(error),
+        }
+    }
+}
+
+impl From<LockError> for Refused {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Busy { .. } => Self::Hindered(Hindrance::Locked(error)),
+            LockError::Io { .. } => Self::Failed(WorkDirError::Lock(error)),
+        }
+    }
+}
+
 /// Which of the locks a tool needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -91,17 +124,16 @@ impl WorkDir {
         Ok(work_dir)
     }
 
-    /// Takes the locks of a scope in their order, the sanity lock shared, and looks at the master's sanity; or says what
-    /// hinders that.
+    /// Takes the locks of a scope in their order, the sanity lock shared, and looks at the master's sanity.
     ///
     /// # Errors
-    /// A lock cannot be used, or the sanity flag cannot be read.
-    pub fn lock(&self, scope: Scope, patience: Patience) -> Result<Result<Locks, Hindrance>, WorkDirError> {
-        let locks = match self.locks(scope, patience) {
-            Ok(locks) => locks,
-            Err(error) => return hindered(error),
-        };
-        Ok(self.insanity()?.map_or(Ok(locks), Err))
+    /// A lock is held or cannot be used, or the master is insane.
+    pub fn lock(&self, scope: Scope, patience: Patience) -> Result<Locks, Refused> {
+        let locks = self.locks(scope, patience)?;
+        match self.insanity().map_err(Refused::Failed)? {
+            None => Ok(locks),
+            Some(hindrance) => Err(Refused::Hindered(hindrance)),
+        }
     }
 
     fn locks(&self, scope: Scope, patience: Patience) -> Result<Locks, LockError> {
@@ -125,19 +157,16 @@ impl WorkDir {
     /// and say whether it is well, or to mend it.
     ///
     /// # Errors
-    /// A lock cannot be used.
-    pub fn lock_everything(&self, patience: Patience) -> Result<Result<Locks, Hindrance>, WorkDirError> {
+    /// A lock is held or cannot be used.
+    pub fn lock_everything(&self, patience: Patience) -> Result<Locks, Refused> {
         let exclusive = |path: &Path| Lock::acquire(path, Mode::Exclusive, patience);
-        let locks = || {
-            let build_list = exclusive(&self.build_list_lock)?;
-            let package_database = exclusive(&self.package_database_lock)?;
-            Ok(Locks {
-                _sanity: exclusive(&self.sanity_check_lock)?,
-                _package_database: Some(package_database),
-                _build_list: Some(build_list),
-            })
-        };
-        locks().map_or_else(hindered, |locks| Ok(Ok(locks)))
+        let build_list = exclusive(&self.build_list_lock)?;
+        let package_database = exclusive(&self.package_database_lock)?;
+        Ok(Locks {
+            _sanity: exclusive(&self.sanity_check_lock)?,
+            _package_database: Some(package_database),
+            _build_list: Some(build_list),
+        })
     }
 
     /// Why the master is insane; an empty file, or none, where it is well.
@@ -259,14 +288,6 @@ impl WorkDir {
     }
 }
 
-/// That somebody holds a lock is no error.
-fn hindered<T>(error: LockError) -> Result<Result<T, Hindrance>, WorkDirError> {
-    match error {
-        LockError::Busy { .. } => Ok(Err(Hindrance::Locked(error))),
-        LockError::Io { .. } => Err(WorkDirError::Lock(error)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,9 +297,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let config = Config::from_text(&format!("work_dir='{}'", directory.path().display())).unwrap();
         let work_dir = WorkDir::open(&config).unwrap();
-        drop(work_dir.lock(Scope::Both, Patience::Never).unwrap().unwrap());
+        drop(work_dir.lock(Scope::Both, Patience::Never).unwrap());
         atomic::write(&directory.path().join("build-master-sanity"), b"files are missing\n").unwrap();
-        let hindrance = work_dir.lock(Scope::BuildList, Patience::Never).unwrap().unwrap_err();
+        let refused = work_dir.lock(Scope::BuildList, Patience::Never).unwrap_err();
+        let hindrance = refused.hindrance().unwrap();
         assert!(hindrance.to_string().contains("files are missing"), "{hindrance}");
     }
 
@@ -287,13 +309,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let config = Config::from_text(&format!("work_dir='{}'", directory.path().display())).unwrap();
         let work_dir = WorkDir::open(&config).unwrap();
-        let held = work_dir.lock_everything(Patience::Never).unwrap().unwrap();
-        let other = work_dir.lock(Scope::BuildList, Patience::Never).unwrap();
-        assert!(matches!(other, Err(Hindrance::Locked(_))));
+        let held = work_dir.lock_everything(Patience::Never).unwrap();
+        let other = work_dir.lock(Scope::BuildList, Patience::Never);
+        assert!(matches!(other, Err(Refused::Hindered(Hindrance::Locked(_)))));
         drop(held);
         atomic::remove(&directory.path().join("build-list.lock")).unwrap();
         atomic::create_directory(&directory.path().join("build-list.lock")).unwrap();
         let broken = work_dir.lock(Scope::BuildList, Patience::Never);
-        assert!(matches!(broken, Err(WorkDirError::Lock(_))));
+        assert!(matches!(broken, Err(Refused::Failed(WorkDirError::Lock(_)))));
     }
 }

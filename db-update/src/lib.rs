@@ -139,9 +139,9 @@ impl Master<'_> {
     /// Does what is asked for: what only reads without locks, what takes long before them or after them.
     fn perform(&self, cli: &Cli, patience: Patience, stdout: &mut dyn Write) -> anyhow::Result<Outcome> {
         let locked = |work: &mut dyn FnMut() -> anyhow::Result<Outcome>| {
-            let _locks = match self.work_dir.lock(Scope::Both, patience)? {
+            let _locks = match self.work_dir.lock(Scope::Both, patience) {
                 Ok(locks) => locks,
-                Err(hindrance) => return Ok(Outcome::Hindered(hindrance.to_string())),
+                Err(refused) => return Ok(Outcome::Hindered(refused.hindrance()?.to_string())),
             };
             work()
         };
@@ -155,9 +155,9 @@ impl Master<'_> {
         if cli.check || cli.repair {
             let mut found = {
                 // An insane master is looked at and mended, too.
-                let _locks = match self.work_dir.lock_everything(patience)? {
+                let _locks = match self.work_dir.lock_everything(patience) {
                     Ok(locks) => locks,
-                    Err(hindrance) => return Ok(Outcome::Hindered(hindrance.to_string())),
+                    Err(refused) => return Ok(Outcome::Hindered(refused.hindrance()?.to_string())),
                 };
                 if cli.repair
                     && let Some(hindered) = self.repair(patience)?

@@ -154,8 +154,10 @@ impl<'a> Master<'a> {
 
     /// The locks, or why the builder has to come back.
     fn lock(&self) -> anyhow::Result<Result<Locks, String>> {
-        let locks = self.work_dir.lock(Scope::BuildList, self.patience)?;
-        Ok(locks.map_err(|hindrance| hindrance.to_string()))
+        match self.work_dir.lock(Scope::BuildList, self.patience) {
+            Ok(locks) => Ok(Ok(locks)),
+            Err(refused) => Ok(Err(refused.hindrance()?.to_string())),
+        }
     }
 
     /// One look at the state with the lock held, and if something can be handed out, the lease recorded.

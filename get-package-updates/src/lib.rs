@@ -149,9 +149,9 @@ fn run(config: &Config, args: &Args, messages: &Messages, out: &mut dyn Write) -
         let _locks = if only_looks {
             None
         } else {
-            match work_dir.lock(Scope::BuildList, patience)? {
+            match work_dir.lock(Scope::BuildList, patience) {
                 Ok(locks) => Some(locks),
-                Err(hindrance) => return Ok(Outcome::Hindered(hindrance)),
+                Err(refused) => return Ok(Outcome::Hindered(refused.hindrance()?)),
             }
         };
         if processed_heads(&work_dir, metadata.sources())? != gathered.old_heads {

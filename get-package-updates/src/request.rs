@@ -70,9 +70,9 @@ pub fn request(
         }
         let _locks = match action {
             Action::Look => None,
-            Action::Put(patience) => match work_dir.lock(Scope::BuildList, patience)? {
+            Action::Put(patience) => match work_dir.lock(Scope::BuildList, patience) {
                 Ok(locks) => Some(locks),
-                Err(hindrance) => return Ok(Requested::Hindered(hindrance)),
+                Err(refused) => return Ok(Requested::Hindered(refused.hindrance()?)),
             },
         };
         if processed_heads(&work_dir, metadata.sources())? != gathered.old_heads {

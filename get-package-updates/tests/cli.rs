@@ -77,6 +77,33 @@ fn scenario_19_a_held_lock_and_an_insane_master_are_no_errors() {
 }
 
 #[test]
+fn missing_repositories_are_made_when_nobody_works_on_them_and_the_master_is_sane() {
+    let scenario = Scenario::of(&[("core/a", "")]);
+    scenario.commit();
+    fs::create_dir_all(scenario.work("")).unwrap();
+    let place = scenario.work("published");
+    let run = || {
+        let command = scenario.command(&[]).env("PORTSMITH_REPO_DIR", &place);
+        String::from_utf8(command.wait().unwrap().stderr).unwrap()
+    };
+    let lock = Lock::acquire(
+        &scenario.work("package-database.lock"),
+        Mode::Exclusive,
+        Patience::Never,
+    )
+    .unwrap();
+    let said = run();
+    assert!(said.contains("not made now") && !place.join("core").exists(), "{said}");
+    drop(lock);
+    scenario.write("build-master-sanity", "files are missing\n");
+    let said = run();
+    assert!(said.contains("not made now") && !place.join("core").exists(), "{said}");
+    scenario.write("build-master-sanity", "");
+    let said = run();
+    assert!(said.contains("have been made") && place.join("core").exists(), "{said}");
+}
+
+#[test]
 fn scenario_20_the_options_do_what_they_say() {
     let mut scenario = Scenario::of(&[("core/a", ""), ("core/b", "make:a")]);
     scenario.commit();

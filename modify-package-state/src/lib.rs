@@ -209,9 +209,9 @@ impl Master<'_> {
         work: impl FnOnce(&Desk<'_>) -> anyhow::Result<Vec<Effect>>,
     ) -> anyhow::Result<Result<(), String>> {
         let patience = Patience::configured(self.config)?;
-        let _locks = match self.work_dir.lock(Scope::BuildList, patience)? {
+        let _locks = match self.work_dir.lock(Scope::BuildList, patience) {
             Ok(locks) => locks,
-            Err(hindrance) => return Ok(Err(hindrance.to_string())),
+            Err(refused) => return Ok(Err(refused.hindrance()?.to_string())),
         };
         let (list, complaints) = BuildList::read(&self.work_dir.build_list())?;
         for complaint in complaints {

@@ -56,9 +56,9 @@ pub fn run(config: &Config, cli: &Cli, messages: &Messages, out: &mut dyn Write)
     let _locks = if cli.no_action {
         None
     } else {
-        match work_dir.lock(Scope::BuildList, Patience::configured(config)?)? {
+        match work_dir.lock(Scope::BuildList, Patience::configured(config)?) {
             Ok(locks) => Some(locks),
-            Err(hindrance) => return Ok(Change::Hindered(hindrance)),
+            Err(refused) => return Ok(Change::Hindered(refused.hindrance()?)),
         }
     };
     let (list, complaints) = BuildList::read(&work_dir.build_list())?;

@@ -78,9 +78,9 @@ pub fn run(
     let work_dir = WorkDir::open(&config)?;
     let repositories = Repositories::open(&config)?.with_environment(environment);
     let patience = Patience::configured(&config)?;
-    let locks = match work_dir.lock(Scope::PackageDatabase, patience)? {
+    let locks = match work_dir.lock(Scope::PackageDatabase, patience) {
         Ok(locks) => locks,
-        Err(hindrance) => return Ok(Outcome::Hindered(hindrance.to_string())),
+        Err(refused) => return Ok(Outcome::Hindered(refused.hindrance()?.to_string())),
     };
     let copies = match plan::decide(&repositories, cli) {
         Ok(copies) => copies,

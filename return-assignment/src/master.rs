@@ -349,7 +349,9 @@ impl<'a> Master<'a> {
 
     /// The locks, or what the builder is told without them.
     fn lock(&self, scope: Scope) -> anyhow::Result<Result<Locks, Outcome>> {
-        let locks = self.work_dir.lock(scope, self.patience)?;
-        Ok(locks.map_err(|hindrance| Outcome::RetryLater(hindrance.to_string())))
+        match self.work_dir.lock(scope, self.patience) {
+            Ok(locks) => Ok(Ok(locks)),
+            Err(refused) => Ok(Err(Outcome::RetryLater(refused.hindrance()?.to_string()))),
+        }
     }
 }

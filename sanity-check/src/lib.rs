@@ -95,9 +95,9 @@ pub fn run(
     checks.sort();
     checks.dedup();
     let findings = {
-        let _locks = match work_dir.lock_everything(Patience::configured(&config)?)? {
+        let _locks = match work_dir.lock_everything(Patience::configured(&config)?) {
             Ok(locks) => locks,
-            Err(hindrance) => return Ok(Outcome::Hindered(hindrance.to_string())),
+            Err(refused) => return Ok(Outcome::Hindered(refused.hindrance()?.to_string())),
         };
         let findings = examination.make(&checks)?;
         if !cli.no_action {
