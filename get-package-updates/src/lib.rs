@@ -32,7 +32,7 @@ use common::lock::Patience;
 use common::metadata::{Metadata, MetadataError};
 use common::repository::Repositories;
 use common::source::{Heads, SourceError, Sources};
-use common::work_dir::{Hindrance, Scope, WorkDir};
+use common::work_dir::{Hindrance, Locks, Refused, Scope, WorkDir};
 use thiserror::Error;
 
 use cli::Args;
@@ -113,7 +113,7 @@ fn run(config: &Config, args: &Args, messages: &Messages, out: &mut dyn Write) -
     if args.test_exclusion.len() > 1 {
         return Err(BadInput("-x can be given once only".to_owned()).into());
     }
-    let limit = config.number("max_deletions", 1000)?;
+    let max_deletions = config.number("max_deletions", 1000)?;
     let work_dir = WorkDir::open(config)?;
     let metadata = Metadata::open(config, &work_dir)?;
     if let Some(hindrance) = work_dir.insanity()? {
@@ -122,65 +122,97 @@ fn run(config: &Config, args: &Args, messages: &Messages, out: &mut dyn Write) -
     if !args.no_pull {
         metadata.sources().fetch()?;
     }
+    let run = Run {
+        config,
+        args,
+        messages,
+        work_dir,
+        metadata,
+        max_deletions,
+    };
     for _ in 0..ATTEMPTS {
-        let heads = heads(&work_dir, metadata.sources(), args)?;
-        if let Some(unknown) = metadata
-            .sources()
-            .repositories()
-            .find(|git| heads.1.of(git.name()).is_none())
-        {
-            messages.note(format_args!(
+        if let Some(outcome) = run.attempt(out)? {
+            return Ok(outcome);
+        }
+        messages.note("another run was faster; beginning again");
+    }
+    messages.note("nothing done: other runs were faster each time");
+    Ok(Outcome::Done)
+}
+
+/// One run, when the sources have been fetched.
+struct Run<'a> {
+    config: &'a Config,
+    args: &'a Args,
+    messages: &'a Messages,
+    work_dir: WorkDir,
+    metadata: Metadata,
+    max_deletions: u64,
+}
+
+impl Run<'_> {
+    /// Gathers without a lock, and commits with it; `None` when somebody else has committed in between.
+    fn attempt(&self, out: &mut dyn Write) -> anyhow::Result<Option<Outcome>> {
+        let heads = heads(&self.work_dir, self.metadata.sources(), self.args)?;
+        let mut repositories = self.metadata.sources().repositories();
+        if let Some(unknown) = repositories.find(|git| heads.1.of(git.name()).is_none()) {
+            self.messages.note(format_args!(
                 "nothing done: nothing of {} has been processed yet",
                 unknown.name()
             ));
-            return Ok(Outcome::Done);
+            return Ok(Some(Outcome::Done));
         }
-        if is_up_to_date(&work_dir, &heads, args, messages)? {
-            messages.note("nothing new");
-            return Ok(Outcome::Done);
+        if is_up_to_date(&self.work_dir, &heads, self.args, self.messages)? {
+            self.messages.note("nothing new");
+            return Ok(Some(Outcome::Done));
         }
-        let gathered = Gathered::read(&metadata, config, heads, messages)?;
-        let only_looks = args.dry_run || !args.test_exclusion.is_empty();
-        let patience = if args.wait {
+        let gathered = Gathered::read(&self.metadata, self.config, heads, self.messages)?;
+        let _locks = match self.locks() {
+            Ok(locks) => locks,
+            Err(refused) => return Ok(Some(Outcome::Hindered(refused.hindrance()?))),
+        };
+        if processed_heads(&self.work_dir, self.metadata.sources())? != gathered.old_heads {
+            return Ok(None);
+        }
+        self.finish(&gathered, out).map(Some)
+    }
+
+    /// Whoever only looks needs none.
+    fn locks(&self) -> Result<Option<Locks>, Refused> {
+        if self.args.dry_run || !self.args.test_exclusion.is_empty() {
+            return Ok(None);
+        }
+        let patience = if self.args.wait {
             Patience::Bounded(WAIT)
         } else {
             Patience::Never
         };
-        let _locks = if only_looks {
-            None
-        } else {
-            match work_dir.lock(Scope::BuildList, patience) {
-                Ok(locks) => Some(locks),
-                Err(refused) => return Ok(Outcome::Hindered(refused.hindrance()?)),
-            }
-        };
-        if processed_heads(&work_dir, metadata.sources())? != gathered.old_heads {
-            messages.note("another run was faster; beginning again");
-            continue;
-        }
-        let present = Present::read(&work_dir, messages)?;
+        self.work_dir.lock(Scope::BuildList, patience).map(Some)
+    }
+
+    fn finish(&self, gathered: &Gathered, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+        let args = self.args;
+        let present = Present::read(&self.work_dir, self.messages)?;
         let wish = Wish {
             excluded: args.test_exclusion.first().cloned(),
             ..Wish::default()
         };
-        let next = schedule(metadata.sources(), &gathered, &present, &wish);
+        let next = schedule(self.metadata.sources(), gathered, &present, &wish);
         if !args.test_exclusion.is_empty() {
             report::write_difference(&present, &next, args.json, out)?;
             return Ok(Outcome::Done);
         }
-        let count = next.deletion_list.len();
+        let (count, limit) = (next.deletion_list.len(), self.max_deletions);
         if u64::try_from(count).is_ok_and(|count| count > limit) {
             return Ok(Outcome::TooManyDeletions { count, limit });
         }
         if !args.dry_run {
-            commit::commit(&work_dir, &present, &next, &Now::read())?;
+            commit::commit(&self.work_dir, &present, &next, &Now::read())?;
         }
-        tell(&next, messages);
+        tell(&next, self.messages);
         report::write(&next, args.json, out)?;
-        return Ok(Outcome::Done);
+        Ok(Outcome::Done)
     }
-    messages.note("nothing done: other runs were faster each time");
-    Ok(Outcome::Done)
 }
 
 /// Makes the published repositories that are missing, empty: builders install from them before anything is built. When
