@@ -105,9 +105,8 @@ impl Settings {
     /// # Errors
     /// A key is missing or wrong.
     pub fn read(config: &Config, environment: &Environment) -> Result<Self, ConfigError> {
-        let mut settings = Self::read_returning(config, environment)?;
-        settings.work_dir = config.required_path("work_dir")?;
-        Ok(settings)
+        config.required_path("work_dir")?;
+        Self::read_returning(config, environment)
     }
 
     /// Reads the configuration of a local build whose result is returned to a master.
