@@ -199,6 +199,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::directory::Directory;
+    use super::super::segments::MANY;
     use super::*;
 
     fn record(name: &PkgName, release: u8) -> Record {
@@ -229,6 +230,30 @@ mod tests {
         }
         let directory = Directory::new("core".parse().unwrap(), place.to_owned());
         (Stock::Segmented { volumes, directory }, all)
+    }
+
+    #[test]
+    fn many_changes_at_once_say_the_same_as_few() {
+        let place = tempfile::tempdir().unwrap();
+        let changes: Changes = (0..=MANY)
+            .map(|number| format!("package{number}").parse().unwrap())
+            .map(|name: PkgName| (name.clone(), Some(record(&name, 1))))
+            .collect();
+        let content: Content = changes
+            .iter()
+            .map(|(name, record)| (name.clone(), record.clone().unwrap()))
+            .collect();
+        let names = content.keys().cloned().collect();
+        let (empty, _) = next(&Stock::Whole(Content::new()), &Changes::new(), place.path());
+        let (quick, bytes) = next(&empty, &changes, place.path());
+        for (kind, bytes) in Kind::ALL.into_iter().zip(&bytes) {
+            let path = place.path().join("as pacman reads it");
+            crate::atomic::write(&path, bytes).unwrap();
+            assert_eq!(database::read(&path).unwrap().len(), content.len(), "{kind:?}");
+        }
+        assert_eq!(quick.pick(Kind::Files, &names).unwrap(), content);
+        let (_, thorough) = next(&Stock::Whole(content), &Changes::new(), place.path());
+        assert_ne!(bytes, thorough, "nothing was made quickly");
     }
 
     proptest! {

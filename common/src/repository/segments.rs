@@ -36,7 +36,7 @@ const END_MARK: [u8; 1024] = [0; 1024];
 /// zlib's level. One below the default costs half a per cent and saves between a tenth and a third of the time.
 const LEVEL: Compression = Compression::new(5);
 /// More changes than this are many.
-const MANY: usize = 500;
+pub(super) const MANY: usize = 500;
 /// Bytes that come out of zlib at a time.
 const ROOM: usize = 32 << 10;
 /// Segments that are copied at a time.
