@@ -11,7 +11,7 @@ use std::fs::File;
 
 use super::database::{Content, Record};
 use super::database_lock::DatabaseLock;
-use super::directory::{Directory, Kind};
+use super::directory::{Directory, Kind, Making};
 use super::history;
 use super::pool::Step;
 use super::rewriting::{Job, Rewriting};
@@ -88,11 +88,12 @@ impl Transaction<'_> {
         let mut drafts = self.drafts(&directories, &mut commit)?;
         drafts.retain(|draft| draft.must_write || !draft.changes.is_empty());
         let number = repositories.next_number(&directories)?;
-        self.write(&drafts, (number, now), &mut batch, &mut commit)?;
+        let making = Making { number, now };
+        self.write(&drafts, making, &mut batch, &mut commit)?;
         if drafts.is_empty() {
             batch.sync()?;
         } else {
-            self.make_visible(&drafts, (number, now), batch, &mut commit)?;
+            self.make_visible(&drafts, making, batch, &mut commit)?;
             commit.number = Some(number);
         }
         drop(locks);
@@ -192,7 +193,7 @@ impl Transaction<'_> {
     fn write(
         &self,
         drafts: &[Draft],
-        (number, now): (u64, u64),
+        making: Making,
         batch: &mut Batch,
         commit: &mut Commit,
     ) -> Result<(), RepositoryError> {
@@ -207,8 +208,8 @@ impl Transaction<'_> {
                 for (draft, databases) in drafts.iter().zip(&databases) {
                     let directory = &draft.directory;
                     let mut write = |kind, file: &File| databases[&kind].write(made, file);
-                    directory.write_generation((number, now), batch, &mut write)?;
-                    self.repositories.complete_generation(draft, (number, now), batch)?;
+                    directory.write_generation(making, batch, &mut write)?;
+                    self.repositories.complete_generation(draft, making, batch)?;
                     let names = Kind::ALL.map(|kind| directory.path.join(directory.database_name(kind)));
                     commit
                         .changed
@@ -256,7 +257,7 @@ impl Transaction<'_> {
     fn make_visible(
         &self,
         drafts: &[Draft],
-        (number, now): (u64, u64),
+        making: Making,
         mut batch: Batch,
         commit: &mut Commit,
     ) -> Result<(), RepositoryError> {
@@ -266,8 +267,8 @@ impl Transaction<'_> {
             before.insert(draft.directory.repository.clone(), draft.directory.current()?);
         }
         let record = history::Record {
-            number,
-            time: now,
+            number: making.number,
+            time: making.now,
             before,
             transitions: self.transitions.clone(),
         };
@@ -280,9 +281,9 @@ impl Transaction<'_> {
             in_order.reverse();
         }
         for draft in in_order {
-            draft.directory.flip(number)?;
+            draft.directory.flip(making.number)?;
         }
-        repositories.write_last_update(now)
+        repositories.write_last_update(making.now)
     }
 }
 
@@ -343,15 +344,10 @@ impl Repositories {
     }
 
     /// Signatures, and a note of what leaves.
-    fn complete_generation(
-        &self,
-        draft: &Draft,
-        (number, now): (u64, u64),
-        batch: &mut Batch,
-    ) -> Result<(), RepositoryError> {
+    fn complete_generation(&self, draft: &Draft, making: Making, batch: &mut Batch) -> Result<(), RepositoryError> {
         let directory = &draft.directory;
         if let Some(signing) = &self.signing {
-            directory.sign_generation(number, signing, batch)?;
+            directory.sign_generation(making.number, signing, batch)?;
         }
         let named: BTreeSet<&FileName> = draft
             .changes
@@ -359,7 +355,7 @@ impl Repositories {
             .flatten()
             .map(|record| &record.file_name)
             .collect();
-        directory.note_leaving(&draft.gone, &named, now)?;
+        directory.note_leaving(&draft.gone, &named, making.now)?;
         Ok(())
     }
 

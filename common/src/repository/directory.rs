@@ -33,6 +33,14 @@ impl Kind {
     }
 }
 
+/// A generation that is being made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Making {
+    pub(super) number: u64,
+    /// Unix time.
+    pub(super) now: u64,
+}
+
 /// One repository on disk.
 #[derive(Debug, Clone)]
 pub(super) struct Directory {
@@ -151,17 +159,17 @@ impl Directory {
     /// returns its index.
     pub(super) fn write_generation(
         &self,
-        (number, now): (u64, u64),
+        making: Making,
         batch: &mut Batch,
         write: &mut dyn FnMut(Kind, &File) -> io::Result<String>,
     ) -> Result<(), RepositoryError> {
-        let generation = self.generation(number);
+        let generation = self.generation(making.number);
         DirBuilder::new()
             .mode(0o755)
             .create(&generation)
             .map_err(FileError::at("make directory", &generation))?;
         batch.directory(&self.generations_path());
-        let time = self.next_time(now)?;
+        let time = self.next_time(making.now)?;
         for kind in Kind::ALL {
             let path = generation.join(self.database_name(kind));
             let file = File::create_new(&path).map_err(FileError::at("make", &path))?;
