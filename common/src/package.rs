@@ -11,7 +11,7 @@ mod mtree;
 mod stream;
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -157,13 +157,15 @@ fn read(path: &Path, expanded_mib: u64) -> Result<PackageFile, Cause> {
     let file_name: PackageFileName = base_name.parse()?;
     let file = File::open(path).map_err(FileError::at("open", path))?;
     let length = file.metadata().map_err(FileError::at("read", path))?.len();
-    let mut hashed = stream::Hashed::new(BufReader::with_capacity(128 << 10, file));
+    let mut hashed = stream::Hashed::new(file);
     let place = content::Place {
         directory: path.parent().unwrap_or(path),
         arch: &file_name.arch,
     };
-    let content = stream::archive(&mut hashed, path, &file_name.extension)
-        .and_then(|archive| content::read(archive, &limits(length, expanded_mib), &place));
+    let limits = limits(length, expanded_mib);
+    let content = stream::with_archive(&mut hashed, (path, length), &file_name.extension, |archive| {
+        content::read(archive, &limits, &place)
+    });
     let content = match content {
         // What the disk does is no fault of the package.
         Err(Cause::Archive(ArchiveError::Io(error))) if hashed.failed => {

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{BufRead, BufReader, Cursor, Read};
 
 use flate2::bufread::GzDecoder;
@@ -27,20 +28,37 @@ pub enum Manifest {
     Differs(String),
 }
 
+/// What a line says of the type.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Type {
+    #[default]
+    File,
+    Directory,
+    Link,
+    Other,
+}
+
 /// One line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Attributes {
-    kind: Option<String>,
+    kind: Type,
     size: Option<u64>,
     sha256: Option<String>,
     link: Option<String>,
 }
 
 impl Attributes {
-    fn with(mut self, words: &[&[u8]]) -> Self {
-        for (key, value) in words.iter().filter_map(|word| split(word)) {
+    fn with<'a>(mut self, words: impl Iterator<Item = &'a [u8]>) -> Self {
+        for (key, value) in words.filter_map(split) {
             match key {
-                b"type" => self.kind = Some(unescape(value)),
+                b"type" => {
+                    self.kind = match value {
+                        b"file" => Type::File,
+                        b"dir" => Type::Directory,
+                        b"link" => Type::Link,
+                        _ => Type::Other,
+                    }
+                }
                 b"size" => self.size = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
                 b"sha256digest" | b"sha256" => self.sha256 = Some(unescape(value)),
                 b"link" => self.link = Some(unescape(value)),
@@ -118,12 +136,12 @@ impl Mtree {
 fn differs(expected: &Attributes, member: &Member, sha256: &str) -> Option<&'static str> {
     let kind = match member.kind {
         // One more name of a file is a file on the disk.
-        Kind::File | Kind::HardLink => "file",
-        Kind::Directory => "dir",
-        Kind::SymbolicLink => "link",
-        Kind::Other => "other",
+        Kind::File | Kind::HardLink => Type::File,
+        Kind::Directory => Type::Directory,
+        Kind::SymbolicLink => Type::Link,
+        Kind::Other => Type::Other,
     };
-    if expected.kind.as_deref().unwrap_or("file") != kind {
+    if expected.kind != kind {
         return Some("type");
     }
     match member.kind {
@@ -139,8 +157,9 @@ fn parse(stream: impl Read) -> Result<BTreeMap<String, Attributes>, String> {
     let mut defaults = Attributes::default();
     let mut expected = BTreeMap::new();
     let mut is_begun = false;
+    let mut line = Vec::new();
     loop {
-        let mut line = Vec::new();
+        line.clear();
         let got = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line);
         if got.map_err(|error| format!("it cannot be read: {error}"))? == 0 {
             break;
@@ -148,15 +167,18 @@ fn parse(stream: impl Read) -> Result<BTreeMap<String, Attributes>, String> {
         if line.pop() != Some(b'\n') {
             return Err("it is cut off or has a line that is too long".to_owned());
         }
-        let words: Vec<&[u8]> = line.split(|c| *c == b' ').filter(|word| !word.is_empty()).collect();
-        match words.split_first() {
+        let mut words = line.split(|c| *c == b' ').filter(|word| !word.is_empty());
+        match words.next() {
             None => {}
-            Some((word, _)) if word.starts_with(b"#") => is_begun = true,
-            Some((word, rest)) if *word == b"/set" => defaults = defaults.with(rest),
-            Some((path, rest)) if path.starts_with(b"./") => {
-                let path = unescape(&path[2..]);
-                if expected.insert(path.clone(), defaults.clone().with(rest)).is_some() {
-                    return Err(format!("it names {path} twice"));
+            Some(word) if word.starts_with(b"#") => is_begun = true,
+            Some(b"/set") => defaults = defaults.with(words),
+            Some(path) if path.starts_with(b"./") => {
+                let attributes = defaults.clone().with(words);
+                match expected.entry(unescape(&path[2..])) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(attributes);
+                    }
+                    Entry::Occupied(entry) => return Err(format!("it names {} twice", entry.key())),
                 }
             }
             Some(_) => return Err("it has a line that is not understood".to_owned()),

@@ -3,15 +3,17 @@
 //! zstd, xz and gzip are read here, with the memory that pacman's own settings allow: a window of 128 MiB for zstd, 1 GiB
 //! for xz. The other compressions of makepkg.conf(5) are taken off by bsdtar, under limits.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 use std::time::Duration;
 
 use liblzma::stream::{CONCATENATED, Stream};
 use md5::Md5;
 use sha2::{Digest, Sha256};
+use zstd::zstd_safe::{self, DCtx, ResetDirective};
 
 use super::Cause;
 use crate::archive::ArchiveError;
@@ -25,23 +27,41 @@ const EXPANDED_LIMIT: u64 = 8 << 30;
 /// Limits of bsdtar in prlimit(1)'s words: it may start a program of the compression's own.
 const LIMITS: [&str; 3] = ["--as=4294967296", "--cpu=3600", "--core=0"];
 
-/// Opens the archive in a package file with this extension. `file` is what is read, `path` where it lies.
-pub(super) fn archive<'a>(
-    file: &'a mut Hashed<impl Read>,
-    path: &Path,
+/// Most bytes that are read from a package file at a time.
+const BUFFER: u64 = 128 << 10;
+
+thread_local! {
+    // Its tables take longer to make than a small package takes to read.
+    static ZSTD: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
+}
+
+/// Opens the archive in a package file with this extension and has it read. `file` is what is read, `path` where it lies,
+/// and `length` about how long it is.
+pub(super) fn with_archive<A>(
+    file: &mut Hashed<impl Read>,
+    (path, length): (&Path, u64),
     extension: &str,
-) -> Result<Box<dyn Read + 'a>, Cause> {
-    Ok(match extension {
-        ".pkg.tar" => Box::new(file),
-        ".pkg.tar.gz" => Box::new(flate2::read::MultiGzDecoder::new(file)),
+    read: impl FnOnce(&mut dyn Read) -> Result<A, Cause>,
+) -> Result<A, Cause> {
+    // It is filled with zeros first, which takes longer than a small package does.
+    let buffer = usize::try_from(length.min(BUFFER)).unwrap_or_default().max(1 << 10);
+    let file = BufReader::with_capacity(buffer, file);
+    match extension {
+        ".pkg.tar" => read(&mut { file }),
+        ".pkg.tar.gz" => read(&mut flate2::bufread::MultiGzDecoder::new(file)),
         ".pkg.tar.xz" => {
             let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED).map_err(io::Error::from);
-            let decoder = liblzma::read::XzDecoder::new_stream(file, stream.map_err(ArchiveError::Io)?);
-            Box::new(decoder)
+            let stream = stream.map_err(ArchiveError::Io)?;
+            read(&mut liblzma::bufread::XzDecoder::new_stream(file, stream))
         }
-        ".pkg.tar.zst" => Box::new(zstd::stream::read::Decoder::new(file).map_err(ArchiveError::Io)?),
-        _ => Box::new(expanded(path)?),
-    })
+        ".pkg.tar.zst" => ZSTD.with_borrow_mut(|context| {
+            // It may be in the middle of a damaged package.
+            let reset = context.reset(ResetDirective::SessionOnly);
+            reset.map_err(|code| ArchiveError::Io(io::Error::other(zstd_safe::get_error_name(code))))?;
+            read(&mut zstd::stream::read::Decoder::with_context(file, context))
+        }),
+        _ => read(&mut expanded(path)?),
+    }
 }
 
 /// The archive without its compression, in a file without a name beside it.

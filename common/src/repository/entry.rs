@@ -146,22 +146,23 @@ fn fields(desc: &str) -> BTreeMap<&str, Vec<&str>> {
 /// The `desc` of a package file, with the detached signature's bytes.
 pub(super) fn describe(package: &PackageFile, signature: Option<&[u8]>) -> String {
     let info = &package.info;
-    let last = |key: &str| info.last(key).map(str::to_owned).into_iter().collect::<Vec<_>>();
-    let all = |key: &str| info.all(key).to_vec();
-    let text = |value: &dyn ToString| vec![value.to_string()];
+    let last = |key: &str| Vec::from_iter(info.last(key));
+    let all = |key: &str| Vec::from_iter(info.all(key));
+    let file_name = package.file_name.to_string();
+    let compressed_size = package.compressed_size.to_string();
     let encoded = signature.map(|bytes| base64::engine::general_purpose::STANDARD.encode(bytes));
     let blocks = [
-        ("FILENAME", text(&package.file_name)),
-        ("NAME", text(package.name())),
+        ("FILENAME", vec![file_name.as_str()]),
+        ("NAME", vec![package.name().as_str()]),
         ("BASE", last("pkgbase")),
         ("VERSION", last("pkgver")),
         ("DESC", last("pkgdesc")),
         ("GROUPS", all("group")),
-        ("CSIZE", text(&package.compressed_size)),
+        ("CSIZE", vec![&compressed_size]),
         ("ISIZE", last("size")),
-        ("MD5SUM", text(&package.md5)),
-        ("SHA256SUM", text(&package.sha256)),
-        ("PGPSIG", encoded.into_iter().collect()),
+        ("MD5SUM", vec![&package.md5]),
+        ("SHA256SUM", vec![&package.sha256]),
+        ("PGPSIG", Vec::from_iter(encoded.as_deref())),
         ("URL", last("url")),
         ("LICENSE", all("license")),
         ("ARCH", last("arch")),
@@ -179,7 +180,9 @@ pub(super) fn describe(package: &PackageFile, signature: Option<&[u8]>) -> Strin
     for (field, values) in blocks {
         // repo-add leaves a field out when its first value is empty.
         if values.first().is_some_and(|first| !first.is_empty()) {
-            desc.push_str(&format!("%{field}%\n"));
+            for text in ["%", field, "%\n"] {
+                desc.push_str(text);
+            }
             // makepkg writes no empty values, and one of a stranger would end the block.
             for value in values.iter().filter(|value| !value.is_empty()) {
                 desc.push_str(value);
