@@ -16,14 +16,15 @@ use crate::names::{FileName, Repository};
 /// Which of the two databases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// `REPO.db`.
-    Db,
     /// `REPO.files`.
     Files,
+    /// `REPO.db`.
+    Db,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 2] = [Self::Db, Self::Files];
+    /// In the order in which they are written: the longer one first.
+    pub(super) const ALL: [Self; 2] = [Self::Files, Self::Db];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -156,7 +157,7 @@ impl Directory {
     }
 
     /// Writes a complete generation that nobody sees yet; it lasts when the batch is synced. `write` fills a database and
-    /// returns its index.
+    /// returns its index. While one database is written the last one goes to the disk already, the longer one first.
     pub(super) fn write_generation(
         &self,
         making: Making,
@@ -169,19 +170,27 @@ impl Directory {
             .create(&generation)
             .map_err(FileError::at("make directory", &generation))?;
         batch.directory(&self.generations_path());
+        batch.directory(&generation);
         let time = self.next_time(making.now)?;
-        for kind in Kind::ALL {
-            let path = generation.join(self.database_name(kind));
-            let file = File::create_new(&path).map_err(FileError::at("make", &path))?;
-            let index = write(kind, &file).map_err(FileError::at("write", &path))?;
-            seal(&file, time).map_err(FileError::at("write", &path))?;
-            batch.file(&path);
-            // Not synced: an index that is torn does not fit its database and counts as missing.
-            let path = generation.join(self.index_name(kind));
-            let written = File::create_new(&path).and_then(|mut file| file.write_all(index.as_bytes()));
-            written.map_err(FileError::at("write", &path))?;
-        }
-        Ok(())
+        std::thread::scope(|scope| {
+            let mut syncing = Vec::new();
+            for kind in Kind::ALL {
+                let path = generation.join(self.database_name(kind));
+                let file = File::create_new(&path).map_err(FileError::at("make", &path))?;
+                let index = write(kind, &file).map_err(FileError::at("write", &path))?;
+                seal(&file, time).map_err(FileError::at("write", &path))?;
+                syncing.push(scope.spawn(move || file.sync_all().map_err(FileError::at("sync", path))));
+                // Not synced: an index that is torn does not fit its database and counts as missing.
+                let path = generation.join(self.index_name(kind));
+                let written = File::create_new(&path).and_then(|mut file| file.write_all(index.as_bytes()));
+                written.map_err(FileError::at("write", &path))?;
+            }
+            for thread in syncing {
+                let synced = thread.join();
+                synced.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            }
+            Ok(())
+        })
     }
 
     /// Signs the databases of a generation, both at one time.

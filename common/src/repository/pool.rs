@@ -43,8 +43,11 @@ impl Repositories {
             }
             fs::rename(&temporary, &target).map_err(FileError::at("rename", &temporary))?;
         }
-        fs::set_permissions(&target, fs::Permissions::from_mode(0o644))
-            .map_err(FileError::at("set the mode of", &target))?;
+        let readable = fs::Permissions::from_mode(0o644);
+        let metadata = fs::metadata(&target).map_err(FileError::at("read", &target))?;
+        if metadata.permissions().mode() & 0o7777 != readable.mode() {
+            fs::set_permissions(&target, readable).map_err(FileError::at("set the mode of", &target))?;
+        }
         Ok(Step::Changed)
     }
 
