@@ -21,7 +21,7 @@ use place::Place;
 /// Packages of one big publication.
 const MANY: usize = 1_000;
 /// How often it is done.
-const MANY_TIMES: usize = 3;
+const MANY_TIMES: usize = 5;
 /// Packages that move to stable.
 const PROMOTED: usize = 2_000;
 /// How often they do.

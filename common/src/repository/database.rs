@@ -1,7 +1,7 @@
 //! The databases of one repository as archives: what repo-add writes, read as a whole, and encoded package by package.
 //!
 //! `REPO.db.tar.gz` holds `name-version/desc` a package, `REPO.files.tar.gz` `files` beside it. Written sorted by package
-//! name; times are those of the packages, so that the same packages always make the same bytes.
+//! name; times are those of the packages, so that the same packages always make the same archive.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -9,11 +9,14 @@ use std::ops::Range;
 
 use flate2::Compression;
 
-use super::database::{self, Content, Record};
+use super::database::{self, Record};
 use super::directory::Kind;
 use super::segments::{self, Part, Segment, Volume};
 use super::stock::{Changes, Stock};
 use crate::names::PkgName;
+
+/// Packages of a job that has no segments to begin with.
+const CHUNK: usize = 256;
 
 /// One of the next databases.
 pub(super) struct Rewriting<'a> {
@@ -31,12 +34,15 @@ enum Slot<'a> {
     Made,
 }
 
+/// What changes in some segments.
+type JobChanges<'a> = BTreeMap<&'a PkgName, Option<&'a Record>>;
+
 /// Neighbouring segments and what changes in them.
 pub(super) struct Job<'a> {
     kind: Kind,
     level: Compression,
     old: Vec<(&'a Volume, usize)>,
-    changes: BTreeMap<&'a PkgName, Option<&'a Record>>,
+    changes: JobChanges<'a>,
 }
 
 /// The segments that come out of a job.
@@ -45,60 +51,52 @@ pub(super) type Made = Vec<(Segment, Vec<u8>)>;
 impl<'a> Rewriting<'a> {
     /// A repository's database with changes.
     pub(super) fn of(stock: &'a Stock, kind: Kind, changes: &'a Changes) -> Self {
+        let level = kind.level(changes.len());
         match stock {
-            Stock::Whole(content) => Self::of_whole(content, kind, changes),
-            Stock::Segmented { volumes, .. } => Self::of_volume(&volumes[&kind], kind, changes),
+            Stock::Whole(content) => Self::of_whole(content.iter().collect(), changes, kind, kind.level(0)),
+            Stock::Segmented { volumes, .. } if volumes[&kind].segments().is_empty() => {
+                Self::of_whole(BTreeMap::new(), changes, kind, level)
+            }
+            Stock::Segmented { volumes, .. } => Self::of_volume(&volumes[&kind], changes, kind, level),
         }
     }
 
-    fn of_whole(content: &'a Content, kind: Kind, changes: &'a Changes) -> Self {
-        let mut all: BTreeMap<&PkgName, &Record> = content.iter().collect();
+    fn of_whole(
+        mut all: BTreeMap<&'a PkgName, &'a Record>,
+        changes: &'a Changes,
+        kind: Kind,
+        level: Compression,
+    ) -> Self {
         for (name, change) in changes {
             match change {
                 Some(record) => all.insert(name, record),
                 None => all.remove(name),
             };
         }
-        let mut rewriting = Self::new(kind, kind.level(0));
-        for (name, record) in all {
-            if rewriting.jobs.is_empty() || kind.begins_segment(name.as_str()) {
-                rewriting.make();
-            }
-            if let Some(job) = rewriting.jobs.last_mut() {
-                job.changes.insert(name, Some(record));
-            }
+        let all: Vec<(&PkgName, &Record)> = all.into_iter().collect();
+        let mut rewriting = Self::new(kind, level);
+        for chunk in all.chunks(CHUNK) {
+            let changes = chunk.iter().map(|(name, record)| (*name, Some(*record)));
+            rewriting.make(Vec::new(), changes.collect());
         }
         rewriting
     }
 
-    fn of_volume(volume: &'a Volume, kind: Kind, changes: &'a Changes) -> Self {
-        let mut touched: BTreeMap<usize, Vec<(&PkgName, Option<&Record>)>> = BTreeMap::new();
+    fn of_volume(volume: &'a Volume, changes: &'a Changes, kind: Kind, level: Compression) -> Self {
+        let mut touched: BTreeMap<usize, JobChanges<'_>> = BTreeMap::new();
         for (name, change) in changes {
             let position = volume.position(name).unwrap_or(0);
-            touched.entry(position).or_default().push((name, change.as_ref()));
-            // Without its first package a segment is the end of the one before.
-            if position > 0 && change.is_none() && volume.segments()[position].first == *name {
-                touched.entry(position - 1).or_default();
-            }
+            touched.entry(position).or_default().insert(name, change.as_ref());
         }
-        let mut rewriting = Self::new(kind, kind.level(changes.len()));
-        for position in 0..volume.segments().len().max(1) {
-            let segment = volume.segments().get(position);
-            let Some(changes) = touched.remove(&position) else {
-                if segment.is_some() {
-                    rewriting.keep(volume, position);
-                }
-                continue;
-            };
-            let loses_first = |(name, change): &(&PkgName, Option<&Record>)| {
-                change.is_none() && segment.is_some_and(|segment| segment.first == **name)
-            };
-            if position == 0 || !changes.iter().any(loses_first) {
-                rewriting.make();
-            }
-            if let Some(job) = rewriting.jobs.last_mut() {
-                job.old.extend(segment.map(|_| (volume, position)));
-                job.changes.extend(changes);
+        let mut rewriting = Self::new(kind, level);
+        for group in Group::all(volume, kind, |position| touched.contains_key(&position)) {
+            let positions = group.positions;
+            if group.is_touched {
+                let changes = positions.clone().filter_map(|position| touched.remove(&position));
+                let changes = changes.flatten().collect();
+                rewriting.make(positions.map(|position| (volume, position)).collect(), changes);
+            } else {
+                rewriting.keep(volume, positions);
             }
         }
         rewriting
@@ -113,22 +111,22 @@ impl<'a> Rewriting<'a> {
         }
     }
 
-    /// Begins a job.
-    fn make(&mut self) {
+    /// Has segments made: out of these old ones, with these changes.
+    fn make(&mut self, old: Vec<(&'a Volume, usize)>, changes: JobChanges<'a>) {
         self.slots.push(Slot::Made);
         self.jobs.push(Job {
             kind: self.kind,
             level: self.level,
-            old: Vec::new(),
-            changes: BTreeMap::new(),
+            old,
+            changes,
         });
     }
 
-    /// Leaves a segment as it is.
-    fn keep(&mut self, volume: &'a Volume, position: usize) {
+    /// Leaves segments as they are.
+    fn keep(&mut self, volume: &'a Volume, segments: Range<usize>) {
         match self.slots.last_mut() {
-            Some(Slot::Kept(_, positions)) => positions.end = position + 1,
-            _ => self.slots.push(Slot::Kept(volume, position..position + 1)),
+            Some(Slot::Kept(_, positions)) => positions.end = segments.end,
+            _ => self.slots.push(Slot::Kept(volume, segments)),
         }
     }
 
@@ -151,6 +149,36 @@ impl<'a> Rewriting<'a> {
             },
         });
         segments::write(parts, file)
+    }
+}
+
+/// Neighbouring segments that stay as they are or are made anew, as one.
+struct Group {
+    positions: Range<usize>,
+    length: usize,
+    is_touched: bool,
+}
+
+impl Group {
+    /// All segments, in order: one that is touched takes in a short one on either side.
+    fn all(volume: &Volume, kind: Kind, is_touched: impl Fn(usize) -> bool) -> Vec<Self> {
+        let mut groups: Vec<Self> = Vec::new();
+        for (position, segment) in volume.segments().iter().enumerate() {
+            let is_touched = is_touched(position);
+            match groups.last_mut() {
+                Some(last) if (last.is_touched || is_touched) && kind.is_one(last.length, segment.size) => {
+                    last.positions.end = position + 1;
+                    last.length += segment.size;
+                    last.is_touched = true;
+                }
+                _ => groups.push(Self {
+                    positions: position..position + 1,
+                    length: segment.size,
+                    is_touched,
+                }),
+            }
+        }
+        groups
     }
 }
 
@@ -178,38 +206,42 @@ impl Job<'_> {
                 None => parts.remove(*name),
             };
         }
-        let mut groups: Vec<(PkgName, Vec<&[u8]>)> = Vec::new();
-        for (name, part) in parts {
-            match groups.last_mut() {
-                Some((_, pieces)) if !kind.begins_segment(name.as_str()) => pieces.push(part),
-                _ => groups.push((name, vec![part])),
-            }
-        }
-        groups
-            .into_iter()
-            .map(|(first, pieces)| Segment::make(first, &pieces, self.level))
-            .collect()
+        let parts: Vec<(PkgName, &[u8])> = parts.into_iter().collect();
+        let segments = kind.cut(&parts).into_iter();
+        segments.map(|parts| Segment::make(parts, self.level)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::io::Read as _;
 
     use proptest::prelude::*;
 
+    use super::super::database::Content;
     use super::super::directory::Directory;
     use super::super::segments::MANY;
     use super::*;
 
+    /// A package; from release to release its list of files gets longer.
     fn record(name: &PkgName, release: u8) -> Record {
         let file_name = format!("{name}-1-{release}-any.pkg.tar.zst");
+        let list = format!("usr/share/{name}/{release}\n").repeat(30_usize.pow(release.into()));
         Record {
             directory: format!("{name}-1-{release}"),
             desc: format!("%FILENAME%\n{file_name}\n\n%NAME%\n{name}\n\n%VERSION%\n1-{release}\n\n"),
             file_name: file_name.parse().unwrap(),
-            files: Some(format!("%FILES%\nusr/share/{name}/{release}\n")),
+            files: Some(format!("%FILES%\n{list}")),
         }
+    }
+
+    fn name(number: usize) -> PkgName {
+        format!("package{number:04}").parse().unwrap()
+    }
+
+    fn empty() -> Stock {
+        Stock::Whole(Content::new())
     }
 
     /// Writes the next databases as a stock of their own, and returns their bytes, too.
@@ -232,42 +264,88 @@ mod tests {
         (Stock::Segmented { volumes, directory }, all)
     }
 
+    fn archive(database: &[u8]) -> Vec<u8> {
+        let mut archive = Vec::new();
+        flate2::read::GzDecoder::new(database)
+            .read_to_end(&mut archive)
+            .unwrap();
+        archive
+    }
+
+    fn volume(stock: &Stock, kind: Kind) -> &Volume {
+        match stock {
+            Stock::Segmented { volumes, .. } => &volumes[&kind],
+            Stock::Whole(_) => panic!("no segments"),
+        }
+    }
+
     #[test]
     fn many_changes_at_once_say_the_same_as_few() {
         let place = tempfile::tempdir().unwrap();
-        let changes: Changes = (0..=MANY)
-            .map(|number| format!("package{number}").parse().unwrap())
-            .map(|name: PkgName| (name.clone(), Some(record(&name, 1))))
+        let content: Content = (0..=MANY)
+            .map(|number| (name(number), record(&name(number), 1)))
             .collect();
-        let content: Content = changes
-            .iter()
-            .map(|(name, record)| (name.clone(), record.clone().unwrap()))
+        let changes: Changes = content
+            .clone()
+            .into_iter()
+            .map(|(name, record)| (name, Some(record)))
             .collect();
         let names = content.keys().cloned().collect();
-        let (empty, _) = next(&Stock::Whole(Content::new()), &Changes::new(), place.path());
-        let (quick, bytes) = next(&empty, &changes, place.path());
-        for (kind, bytes) in Kind::ALL.into_iter().zip(&bytes) {
-            let path = place.path().join("as pacman reads it");
-            crate::atomic::write(&path, bytes).unwrap();
-            assert_eq!(database::read(&path).unwrap().len(), content.len(), "{kind:?}");
-        }
+        let (none, _) = next(&empty(), &Changes::new(), place.path());
+        let (quick, bytes) = next(&none, &changes, place.path());
         assert_eq!(quick.pick(Kind::Files, &names).unwrap(), content);
         let (_, thorough) = next(&Stock::Whole(content), &Changes::new(), place.path());
-        assert_ne!(bytes, thorough, "nothing was made quickly");
+        for (quick, thorough) in bytes.iter().zip(&thorough) {
+            assert!(archive(quick) == archive(thorough));
+            assert!(quick.len() > thorough.len(), "it was not made quickly");
+        }
+    }
+
+    #[test]
+    fn a_change_leaves_other_segments_as_they_are() {
+        let place = tempfile::tempdir().unwrap();
+        let content: Content = (0..400)
+            .map(|number| (name(number), record(&name(number), 1)))
+            .collect();
+        let (before, _) = next(&Stock::Whole(content), &Changes::new(), place.path());
+        let change = Changes::from([(name(200), Some(record(&name(200), 0)))]);
+        let (after, _) = next(&before, &change, place.path());
+        for kind in Kind::ALL {
+            let [before, after] = [&before, &after].map(|stock| BTreeSet::from_iter(volume(stock, kind).segments()));
+            assert!(before.len() > 5, "{kind:?}: {}", before.len());
+            assert_eq!(after.difference(&before).count(), 1, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_many_packages_is_in_few_segments() {
+        let place = tempfile::tempdir().unwrap();
+        let content: Content = (0..400)
+            .map(|number| (name(number), record(&name(number), 0)))
+            .collect();
+        let (mut stock, _) = next(&Stock::Whole(content), &Changes::new(), place.path());
+        for number in (0..400).filter(|number| number % 40 != 0) {
+            (stock, _) = next(&stock, &Changes::from([(name(number), None)]), place.path());
+        }
+        for kind in Kind::ALL {
+            let count = volume(&stock, kind).segments().len();
+            assert!(count <= 3, "{kind:?}: {count}");
+        }
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
         #[test]
-        fn changed_in_part_or_written_as_a_whole_the_databases_have_the_same_bytes(
+        fn databases_that_are_changed_in_part_say_what_they_should(
             steps in proptest::collection::vec(
-                proptest::collection::btree_map("[ab]{1,4}|[a-z]{1,3}", proptest::option::of(0..3_u8), 0..40),
+                proptest::collection::btree_map("[ab]{1,4}|[a-z]{1,3}", proptest::option::of(0..4_u8), 0..40),
                 1..6,
             )
         ) {
             let place = tempfile::tempdir().unwrap();
             let mut content = Content::new();
-            let mut stock = Stock::Whole(Content::new());
+            let (mut stock, _) = next(&empty(), &Changes::new(), place.path());
+            let mut names = BTreeSet::new();
             for step in steps {
                 let changes: Changes = step
                     .into_iter()
@@ -283,12 +361,18 @@ mod tests {
                         None => content.remove(name),
                     };
                 }
-                let (in_part, bytes) = next(&stock, &changes, place.path());
-                let whole = Stock::Whole(content.clone());
-                prop_assert_eq!(&bytes, &next(&whole, &Changes::new(), place.path()).1);
-                let names: BTreeSet<PkgName> = content.keys().chain(changes.keys()).cloned().collect();
-                prop_assert_eq!(in_part.pick(Kind::Files, &names).unwrap(), content.clone());
-                stock = in_part;
+                names.extend(changes.keys().cloned());
+                let bytes;
+                (stock, bytes) = next(&stock, &changes, place.path());
+                prop_assert_eq!(&stock.pick(Kind::Files, &names).unwrap(), &content);
+                let (_, whole) = next(&Stock::Whole(content.clone()), &Changes::new(), place.path());
+                for ((kind, bytes), whole) in Kind::ALL.into_iter().zip(bytes).zip(whole) {
+                    prop_assert!(archive(&bytes) == archive(&whole), "{:?}", kind);
+                    for (position, segment) in volume(&stock, kind).segments().iter().enumerate() {
+                        let packages = database::split(&volume(&stock, kind).inflated(position).unwrap()).unwrap().len();
+                        prop_assert!(packages == 1 || segment.size <= kind.longest(), "{} bytes", segment.size);
+                    }
+                }
             }
         }
     }

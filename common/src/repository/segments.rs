@@ -5,8 +5,9 @@
 //! every reader takes (members one after the other would be cut off by some). A change deflates the segments that it
 //! touches anew and copies the others.
 //!
-//! A package whose name hashes to 0 modulo the segments' mean length begins a segment: the same packages make the same
-//! segments, whatever came and went before, and but for large changes, which are deflated in less time, the same bytes.
+//! Segments are of about the same length, so that each change costs about the same: one that has grown too long is cut
+//! evenly when it is made anew, and takes in the next one when both are short. A package with a long list of files has a
+//! segment of its own, and is left alone when its neighbours change. Where the cuts are is history, not content.
 //!
 //! The index `REPO.db.segments` lies beside the database and has a line for each segment: first package, length and
 //! CRC-32 of the deflated bytes, length and CRC-32 of the inflated ones (the CRCs hexadecimal). It is derived: without
@@ -19,6 +20,7 @@ use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use crc32fast::Hasher;
 use flate2::write::DeflateEncoder;
@@ -41,15 +43,18 @@ pub(super) const MANY: usize = 500;
 const ROOM: usize = 32 << 10;
 /// Segments that are copied at a time.
 const COPIED: usize = 32;
+/// Bytes that are written at a time.
+const WRITTEN: usize = 128 << 10;
 
 /// How a database is cut.
 impl Kind {
-    /// Packages in a segment, in the mean: more deflate better, fewer are changed faster. Lists of files are long, fetched
-    /// by few, and most of the time of a large change: 4 instead of 8 of them cost 8 % more and save 40 % of it.
-    const fn mean_length(self) -> u64 {
+    /// Bytes of the archive that a segment is to hold: more deflate better, fewer are changed faster. Lists of files are
+    /// long, fetched by few, and most of the time of a large change: 20 instead of 32 KiB cost 7 % more and save a third
+    /// of it.
+    const fn target(self) -> usize {
         match self {
-            Self::Db => 64,
-            Self::Files => 4,
+            Self::Db => 128 << 10,
+            Self::Files => 20 << 10,
         }
     }
 
@@ -63,11 +68,37 @@ impl Kind {
         }
     }
 
-    /// Whether a segment begins with this package: FNV-1a, 64 bits, the upper half of it.
-    pub(super) fn begins_segment(self, name: &str) -> bool {
-        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, step);
-        (hash >> 32) % self.mean_length() == 0
+    /// Whether segments of these lengths make one when one of them is changed.
+    pub(super) const fn is_one(self, one: usize, next: usize) -> bool {
+        one.saturating_add(next) <= self.target()
+    }
+
+    /// What no segment of several packages exceeds.
+    #[cfg(test)]
+    pub(super) const fn longest(self) -> usize {
+        2 * self.target()
+    }
+
+    /// Cuts the parts of packages into those of segments: one if half as much again as the target is enough for it,
+    /// otherwise even ones, and a very long part by itself.
+    pub(super) fn cut<'a, T>(self, parts: &'a [(T, &'a [u8])]) -> Vec<&'a [(T, &'a [u8])]> {
+        let mut left: usize = parts.iter().map(|(_, part)| part.len()).sum();
+        let share = |left: usize| left / left.div_ceil(self.target()).max(1);
+        let mut room = match left {
+            _ if left <= self.target() * 3 / 2 => left,
+            _ => share(left),
+        };
+        let (mut segments, mut begin, mut length) = (Vec::new(), 0, 0);
+        for (at, (_, part)) in parts.iter().enumerate() {
+            if at > begin && length + part.len() / 2 > room {
+                segments.push(&parts[begin..at]);
+                left -= length;
+                (begin, length, room) = (at, 0, share(left));
+            }
+            length += part.len();
+        }
+        segments.extend((begin < parts.len()).then(|| &parts[begin..]));
+        segments
     }
 }
 
@@ -78,21 +109,23 @@ pub(super) struct Segment {
     pub(super) first: PkgName,
     length: usize,
     check: u32,
-    size: usize,
+    /// Bytes of the archive in it.
+    pub(super) size: usize,
     crc: u32,
 }
 
 impl Segment {
-    /// Deflates a part of an archive, which is given in pieces.
-    pub(super) fn make(first: PkgName, pieces: &[&[u8]], level: Compression) -> io::Result<(Self, Vec<u8>)> {
-        let deflated = DEFLATER.with_borrow_mut(|deflater| deflater.deflate(pieces, level))?;
+    /// Deflates the parts of some packages.
+    pub(super) fn make(parts: &[(PkgName, &[u8])], level: Compression) -> io::Result<(Self, Vec<u8>)> {
+        let (first, _) = parts.first().ok_or_else(|| io::Error::other("a segment of nothing"))?;
+        let deflated = DEFLATER.with_borrow_mut(|deflater| deflater.deflate(parts, level))?;
         let mut crc = Hasher::new();
-        pieces.iter().for_each(|piece| crc.update(piece));
+        parts.iter().for_each(|(_, part)| crc.update(part));
         let segment = Self {
-            first,
+            first: first.clone(),
             length: deflated.len(),
             check: crc32fast::hash(&deflated),
-            size: pieces.iter().map(|piece| piece.len()).sum(),
+            size: parts.iter().map(|(_, part)| part.len()).sum(),
             crc: crc.finalize(),
         };
         Ok((segment, deflated))
@@ -129,8 +162,16 @@ impl std::fmt::Display for Segment {
     }
 }
 
+/// The end mark as the last block of a database.
+static DEFLATED_END_MARK: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut deflated = Vec::new();
+    // Nothing can go wrong in memory; and what is no end does not fit any database.
+    drop(DeflateEncoder::new(&mut deflated, LEVEL).write_all(&END_MARK));
+    deflated
+});
+
 thread_local! {
-    // Their tables are large: to make them takes longer than a short segment does.
+    // Their tables are large, and to make them takes longer than a short segment does.
     static DEFLATER: RefCell<Deflater> = RefCell::new(Deflater::new());
     static INFLATER: RefCell<Decompress> = RefCell::new(Decompress::new(false));
 }
@@ -138,7 +179,6 @@ thread_local! {
 /// Deflates segments one after the other.
 struct Deflater {
     state: Compress,
-    level: Compression,
     /// What comes out of it, a part at a time: zlib needs room that was written to.
     room: Vec<u8>,
 }
@@ -147,27 +187,22 @@ impl Deflater {
     fn new() -> Self {
         Self {
             state: Compress::new(LEVEL, false),
-            level: LEVEL,
             room: vec![0; ROOM],
         }
     }
 
-    /// Deflates pieces one after the other, up to a byte boundary and without ending the stream.
-    fn deflate(&mut self, pieces: &[&[u8]], level: Compression) -> io::Result<Vec<u8>> {
-        if level == self.level {
-            self.state.reset();
-        } else {
-            self.state = Compress::new(level, false);
-            self.level = level;
-        }
+    /// Deflates parts one after the other, up to a byte boundary and without ending the stream.
+    fn deflate(&mut self, parts: &[(PkgName, &[u8])], level: Compression) -> io::Result<Vec<u8>> {
+        self.state.reset();
+        self.state.set_level(level).map_err(io::Error::other)?;
         let mut deflated = Vec::new();
-        for piece in pieces {
+        for (_, part) in parts {
             let begin = self.state.total_in();
-            let mut rest = *piece;
+            let mut rest = *part;
             while !rest.is_empty() {
                 self.step(rest, FlushCompress::None, &mut deflated)?;
                 let taken = usize::try_from(self.state.total_in() - begin).map_err(io::Error::other)?;
-                rest = &piece[taken..];
+                rest = &part[taken..];
             }
         }
         // It is complete when room is left: zlib has to be called again with the same flush until then, which flate2's own
@@ -240,7 +275,7 @@ impl Volume {
             end = end.saturating_add(segment.length as u64);
             places.push(end);
         }
-        let expected = sum.end()?;
+        let expected = sum.end();
         let length = file.metadata()?.len();
         if end.checked_add(expected.len() as u64) != Some(length) {
             return Ok(None);
@@ -303,7 +338,7 @@ pub(super) enum Part<'a> {
 
 /// Writes a database out of segments; returns its index.
 pub(super) fn write<'a>(parts: impl Iterator<Item = io::Result<Part<'a>>>, out: impl Write) -> io::Result<String> {
-    let mut out = BufWriter::with_capacity(1 << 20, out);
+    let mut out = BufWriter::with_capacity(WRITTEN, out);
     let mut index = String::new();
     let mut sum = Sum::default();
     let mut note = |segment: &Segment| {
@@ -327,7 +362,7 @@ pub(super) fn write<'a>(parts: impl Iterator<Item = io::Result<Part<'a>>>, out: 
             }
         }
     }
-    out.write_all(&sum.end()?)?;
+    out.write_all(&sum.end())?;
     out.flush()?;
     Ok(index)
 }
@@ -347,14 +382,12 @@ impl Sum {
 
     /// What follows the segments: the end mark of the archive, deflated, and that of the gzip member, which is CRC-32
     /// and length modulo 2^32.
-    fn end(mut self) -> io::Result<Vec<u8>> {
-        let mut mark = DeflateEncoder::new(Vec::new(), LEVEL);
-        mark.write_all(&END_MARK)?;
-        let mut end = mark.finish()?;
+    fn end(mut self) -> Vec<u8> {
+        let mut end = DEFLATED_END_MARK.clone();
         self.add(crc32fast::hash(&END_MARK), END_MARK.len());
         end.extend_from_slice(&self.crc.finalize().to_le_bytes());
         end.extend_from_slice(&self.size.to_le_bytes()[..4]);
-        Ok(end)
+        end
     }
 }
 
@@ -364,9 +397,13 @@ mod tests {
 
     use super::*;
 
+    fn segment(name: &str, plain: &[u8]) -> (Segment, Vec<u8>) {
+        Segment::make(&[(name.parse().unwrap(), plain)], LEVEL).unwrap()
+    }
+
     fn parts() -> Vec<(Segment, Vec<u8>)> {
         ["alpha", "beta", "gamma"]
-            .map(|name| Segment::make(name.parse().unwrap(), &[name.repeat(500).as_bytes()], LEVEL).unwrap())
+            .map(|name| segment(name, name.repeat(500).as_bytes()))
             .to_vec()
     }
 
@@ -417,7 +454,7 @@ mod tests {
         // Output that just fills a buffer is where flushing is hard.
         for length in (1..plain.len()).step_by(1_499).chain(60_000..60_100) {
             let plain = &plain[..length];
-            let (segment, deflated) = Segment::make("a".parse().unwrap(), &[plain], LEVEL).unwrap();
+            let (segment, deflated) = segment("a", plain);
             let mut bytes = Vec::new();
             let index = write(std::iter::once(Ok(Part::Made(segment, deflated))), &mut bytes).unwrap();
             let mut found = Vec::new();

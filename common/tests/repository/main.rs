@@ -7,7 +7,8 @@ mod contents;
 mod history;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use common::config::Config;
@@ -16,6 +17,7 @@ use common::names::{PkgName, Repository};
 use common::package::PackageFile;
 use common::process::Command;
 use common::repository::{Commit, NewPackage, Repositories, RepositoryError};
+use flate2::read::GzDecoder;
 use tempfile::TempDir;
 use testkit::package::PackageSpec;
 
@@ -108,9 +110,14 @@ pub(crate) fn put(path: &Path, content: &[u8]) {
     common::atomic::write(path, content).unwrap();
 }
 
-/// The bytes of the databases in force.
+/// The archives of the databases in force, without their compression.
 pub(crate) fn databases(house: &House, repository: &str) -> Vec<Vec<u8>> {
     ["db", "files"]
-        .map(|kind| fs::read(house.path(repository).join(format!("{repository}.{kind}"))).unwrap())
+        .map(|kind| {
+            let database = File::open(house.path(repository).join(format!("{repository}.{kind}"))).unwrap();
+            let mut archive = Vec::new();
+            GzDecoder::new(database).read_to_end(&mut archive).unwrap();
+            archive
+        })
         .to_vec()
 }
