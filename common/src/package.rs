@@ -11,7 +11,7 @@ mod mtree;
 mod stream;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -19,7 +19,7 @@ use thiserror::Error;
 pub use info::Info;
 pub use mtree::Manifest;
 
-use crate::archive::{ArchiveError, Limits};
+use crate::archive::{self, ArchiveError, Limits, Member};
 use crate::atomic::FileError;
 use crate::names::{Arch, NameError, PkgBase, PkgName};
 use crate::process::ProcessError;
@@ -152,19 +152,38 @@ impl PackageFile {
     }
 }
 
-fn read(path: &Path, expanded_mib: u64) -> Result<PackageFile, Cause> {
+/// Reads the members of a package file one after the other, within the limits of [`PackageFile::read`], whose other rules
+/// are not looked at.
+///
+/// # Errors
+/// The file cannot be read, is no archive with a name of a package, or exceeds a limit, or `visit` fails.
+pub fn walk(
+    path: &Path,
+    visit: &mut dyn FnMut(&Member, &mut dyn Read) -> Result<(), ArchiveError>,
+) -> Result<(), PackageError> {
+    let walked = open(path, DEFAULT_EXPANDED_MIB, |_, archive, limits| {
+        Ok(archive::walk(archive, limits, visit)?)
+    });
+    walked.map(drop).map_err(|cause| PackageError {
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+/// Opens a package file, has its archive read, and reads what is left; returns its name and what was read of the file.
+fn open<A>(
+    path: &Path,
+    expanded_mib: u64,
+    read: impl FnOnce(&PackageFileName, &mut dyn Read, &Limits) -> Result<A, Cause>,
+) -> Result<(PackageFileName, A, stream::Hashed<File>), Cause> {
     let base_name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let file_name: PackageFileName = base_name.parse()?;
     let file = File::open(path).map_err(FileError::at("open", path))?;
     let length = file.metadata().map_err(FileError::at("read", path))?.len();
-    let mut hashed = stream::Hashed::new(file);
-    let place = content::Place {
-        directory: path.parent().unwrap_or(path),
-        arch: &file_name.arch,
-    };
     let limits = limits(length, expanded_mib);
+    let mut hashed = stream::Hashed::new(file);
     let content = stream::with_archive(&mut hashed, (path, length), &file_name.extension, |archive| {
-        content::read(archive, &limits, &place)
+        read(&file_name, archive, &limits)
     });
     let content = match content {
         // What the disk does is no fault of the package.
@@ -175,6 +194,17 @@ fn read(path: &Path, expanded_mib: u64) -> Result<PackageFile, Cause> {
     };
     // What lies behind the compressed stream belongs to the checksums.
     io::copy(&mut hashed, &mut io::sink()).map_err(FileError::at("read", path))?;
+    Ok((file_name, content, hashed))
+}
+
+fn read(path: &Path, expanded_mib: u64) -> Result<PackageFile, Cause> {
+    let (file_name, content, hashed) = open(path, expanded_mib, |file_name, archive, limits| {
+        let place = content::Place {
+            directory: path.parent().unwrap_or(path),
+            arch: &file_name.arch,
+        };
+        content::read(archive, limits, &place)
+    })?;
     let pkgbase = agree(&content.info, &file_name)?;
     let compressed_size = hashed.length;
     let (md5, sha256) = hashed.checksums();
