@@ -1,7 +1,5 @@
 //! The contract of `repo-copy` and of the original's `copy-to-build-support`, as processes.
 
-use std::path::Path;
-
 use common::lock::{Lock, Mode, Patience};
 use common::names::Repository;
 use common::process::Command;
@@ -106,14 +104,8 @@ fn the_script_of_the_original_copies_into_build_support() {
     }
     let master = Master::new(&[]);
     publish(&master, ("a", "1-1"), "extra");
-    let programs = Path::new(env!("CARGO_BIN_EXE_repo-copy")).parent().unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/copy-to-build-support");
-    let tool = Tool::at(&script).env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
-    let ended = master
-        .equip(tool, &master.state(), "operator")
-        .args(["a-1-1-x86_64.pkg.tar.zst"])
-        .run()
-        .expect(0);
+    let script = master.script("copy-to-build-support");
+    let ended = script.args(["a-1-1-x86_64.pkg.tar.zst"]).run().expect(0);
     assert_eq!(ended.stdout, "a-1-1-x86_64.pkg.tar.zst extra\n");
     let database = master
         .repositories()

@@ -12,7 +12,7 @@ use common::repository::{NewPackage, Repositories};
 
 use crate::package::PackageSpec;
 use crate::packaging::{FILE, Remote, srcinfo};
-use crate::tool::{Ended, Tool};
+use crate::tool::{self, Ended, Tool};
 
 /// The customization's revision where there is none.
 const NO_CUSTOMIZATION: &str = "0000000000000000000000000000000000000000";
@@ -162,6 +162,21 @@ impl Master {
     #[must_use]
     pub fn tool(&self, name: &str, builder: &str) -> Tool {
         self.equip(Tool::new(name), &self.state(), builder)
+    }
+
+    /// A script of the project for operators, with the project's tools in its PATH.
+    ///
+    /// # Panics
+    /// There is no PATH.
+    #[must_use]
+    pub fn script(&self, name: &str) -> Tool {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts").join(name);
+        let path = std::env::var("PATH").expect("a PATH");
+        Tool::at(&script)
+            .env("PATH", format!("{}:{path}", tool::directory().display()))
+            .env("PORTSMITH_CONFIG", self.config())
+            .env("PORTSMITH_WORK_DIR", self.state().join("work"))
+            .env("PORTSMITH_REPO_DIR", self.state().join("repositories"))
     }
 
     /// The published repositories.

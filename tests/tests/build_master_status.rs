@@ -1,24 +1,12 @@
 //! `scripts/build-master-status`: where a master stands, for eyes, `awk` and a web server.
 
-#![expect(clippy::unwrap_used, reason = "tests may panic")]
-
 use std::collections::BTreeMap;
-use std::path::Path;
-
 use testkit::master::Master;
 use testkit::package::PackageSpec;
-use testkit::tool::{self, Ended, Tool};
+use testkit::tool::Ended;
 
 fn ask(master: &Master, words: &[&str]) -> Ended {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/build-master-status");
-    let path = format!("{}:{}", tool::directory().display(), std::env::var("PATH").unwrap());
-    Tool::at(&script)
-        .args(words)
-        .env("PATH", path)
-        .env("PORTSMITH_CONFIG", master.config())
-        .env("PORTSMITH_WORK_DIR", master.state().join("work"))
-        .env("PORTSMITH_REPO_DIR", master.state().join("repositories"))
-        .run()
+    master.script("build-master-status").args(words).run()
 }
 
 #[test]

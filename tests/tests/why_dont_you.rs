@@ -1,22 +1,10 @@
 //! `scripts/why-dont-you`: what the tools say of a package, under the name and with the words of the originals.
 
-#![expect(clippy::unwrap_used, reason = "tests may panic")]
-
-use std::path::Path;
-
 use testkit::master::Master;
-use testkit::tool::{self, Ended, Tool};
+use testkit::tool::Ended;
 
 fn ask(master: &Master, words: &[&str]) -> Ended {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/why-dont-you");
-    let path = format!("{}:{}", tool::directory().display(), std::env::var("PATH").unwrap());
-    Tool::at(&script)
-        .args(words)
-        .env("PATH", path)
-        .env("PORTSMITH_CONFIG", master.config())
-        .env("PORTSMITH_WORK_DIR", master.state().join("work"))
-        .env("PORTSMITH_REPO_DIR", master.state().join("repositories"))
-        .run()
+    master.script("why-dont-you").args(words).run()
 }
 
 #[test]
