@@ -89,13 +89,18 @@ pub fn run(config: &Config, cli: &Cli, messages: &Messages, out: &mut dyn Write)
         };
         listed.contains(order) || is_built()
     };
-    let surplus = kept.surplus(&logs, is_needed, SystemTime::now())?;
+    let now = SystemTime::now();
+    let surplus = kept.surplus(&logs, is_needed, now)?;
+    let outdated = kept.outdated(&work_dir, now)?;
     if !cli.no_action {
         let mut batch = Batch::default();
         for fact in &vanished {
             vanished::forget(&work_dir, fact, &mut batch)?;
         }
-        surplus.iter().try_for_each(|path| batch.remove(path))?;
+        surplus
+            .iter()
+            .chain(&outdated)
+            .try_for_each(|path| batch.remove(path))?;
         batch.sync()?;
         remove_empty(&surplus)?;
     }
@@ -105,6 +110,7 @@ pub fn run(config: &Config, cli: &Cli, messages: &Messages, out: &mut dyn Write)
         .map(|(order, state)| states.path(order, *state))
         .collect();
     removed.extend(surplus);
+    removed.extend(outdated);
     of_listing(print(&removed, cli.json, out)).context("cannot print what was removed")?;
     Ok(Outcome::Done)
 }

@@ -1,4 +1,4 @@
-//! Which logs are too many: looks only.
+//! Which logs are too many, and which metadata too old: looks only.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read as _};
@@ -10,7 +10,9 @@ use common::atomic::{FileError, TEMPORARY_PREFIX};
 use common::build_list::Order;
 use common::config::{Config, ConfigError};
 use common::logs::{Logs, Shelf};
+use common::metadata;
 use common::names::last_part;
+use common::work_dir::WorkDir;
 
 /// What a checker of packages says when a library cannot be shared between processes: in words, and as a tag.
 const TEXT_RELOCATIONS: [&str; 2] = ["text relocations", "elffile-with-textrels"];
@@ -24,16 +26,26 @@ const LEFT_OVER: Duration = Duration::from_secs(3600);
 pub(crate) struct Kept {
     error_logs: usize,
     success: Duration,
+    metadata: Duration,
 }
 
 impl Kept {
     /// As the configuration says.
     pub(crate) fn configured(config: &Config) -> Result<Self, ConfigError> {
-        let days = config.number("kept_success_log_days", 14)?;
+        let days = |key, default| -> Result<Duration, ConfigError> {
+            let days: u64 = config.number(key, default)?;
+            Ok(Duration::from_secs(days.saturating_mul(86_400)))
+        };
         Ok(Self {
             error_logs: config.parsed("kept_error_logs")?.unwrap_or(10),
-            success: Duration::from_secs(days.saturating_mul(86_400)),
+            success: days("kept_success_log_days", 14)?,
+            metadata: days("kept_metadata_days", 90)?,
         })
+    }
+
+    /// The metadata that goes.
+    pub(crate) fn outdated(self, work_dir: &WorkDir, now: SystemTime) -> Result<Vec<PathBuf>, FileError> {
+        metadata::outdated(work_dir, self.metadata, now)
     }
 
     /// The logs that go; all of an order whose logs of failures nobody needs any longer.

@@ -38,6 +38,33 @@ fn logs(master: &Master, shelf: &str, pkgbase: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn old_metadata_of_what_no_package_is_any_longer_goes() {
+    let master = Master::new(&["a"]);
+    let ids = ["a", "b", "c"].map(|digit| digit.repeat(40));
+    let [present, past, recent] = &ids;
+    fs::create_dir(master.path("metadata")).unwrap();
+    let path = |name: &str| master.path("metadata").join(format!("{name}.srcinfo"));
+    for (name, days) in [(present, 100), (past, 100), (recent, 80), (&"abc".to_owned(), 100)] {
+        master.write(&format!("metadata/{name}.srcinfo"), "pkgbase = a\n");
+        let time = SystemTime::now() - Duration::from_secs(days * 86_400);
+        File::open(path(name)).unwrap().set_modified(time).unwrap();
+    }
+    // Nobody knows yet what packages are.
+    assert_eq!(cleanup(&master, &[]).expect(0).stdout, "");
+    master.write("metadata/bundle", &format!("{present} 12\npkgbase = a\n\n"));
+    let expected = format!("{}\n", path(past).display());
+    assert_eq!(cleanup(&master, &["-n"]).expect(0).stdout, expected);
+    assert!(path(past).exists());
+    assert_eq!(cleanup(&master, &[]).expect(0).stdout, expected);
+    assert!(!path(past).exists() && path(present).exists() && path(recent).exists() && path("abc").exists());
+    master.configure("kept_metadata_days=79\n");
+    assert_eq!(
+        cleanup(&master, &[]).expect(0).stdout,
+        format!("{}\n", path(recent).display())
+    );
+}
+
+#[test]
 fn scenario_71_facts_of_vanished_orders_go_and_each_order_keeps_its_newest_logs() {
     let master = Master::new(&["a", "a.b"]);
     for state in ["locked", "broken", "blocked"] {

@@ -12,8 +12,9 @@ mod sandbox;
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
@@ -112,6 +113,15 @@ pub fn evaluate(
     let path = directory.path().join("package");
     lay_out(&path)?;
     sandbox.evaluate(&path).map_err(MetadataError::Directory)
+}
+
+/// The files of the cache that are older than `age`, and of contents that no package has now. Without them somebody who
+/// asks for the metadata of an old order waits a little longer.
+///
+/// # Errors
+/// The directory, or what the last look at the sources saw, cannot be read.
+pub fn outdated(work_dir: &WorkDir, age: Duration, now: SystemTime) -> Result<Vec<PathBuf>, FileError> {
+    Cache::open(work_dir.metadata_directory())?.outdated(age, now)
 }
 
 /// The metadata of many packages, or why there is none.

@@ -27,6 +27,7 @@ const KEYS: &[&str] = &[
     "heartbeat_seconds",
     "kept_error_logs",
     "kept_generations",
+    "kept_metadata_days",
     "kept_success_log_days",
     "kept_versions",
     "keyring",

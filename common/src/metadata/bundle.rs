@@ -31,6 +31,11 @@ impl Bundle {
         Ok(Self { text, places })
     }
 
+    /// Whether it has nothing, as before the first look.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
     /// The `.SRCINFO` of a content.
     pub(super) fn get(&self, id: &ContentId) -> Option<&str> {
         let place = self.places.get(id)?;

@@ -6,9 +6,11 @@
 //! lock taken under it; it saves work and nothing depends on it, so nobody waits for it for ever, and its file goes
 //! with it (the one who waited finds the result, or evaluates).
 
+use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use super::bundle::Bundle;
 use crate::atomic::{self, FileError, TEMPORARY_PREFIX};
 use crate::lock::{Lock, LockError, Mode, Patience};
 use crate::names::PkgBase;
@@ -66,6 +68,35 @@ impl Cache {
     /// Where everything of one look at the sources is kept together.
     pub(super) fn bundle(&self) -> PathBuf {
         self.directory.join("bundle")
+    }
+
+    /// Files older than `age` of contents that the last look at the sources did not see. None before the first look.
+    pub(super) fn outdated(&self, age: Duration, now: SystemTime) -> Result<Vec<PathBuf>, FileError> {
+        let bundle = Bundle::read(&self.bundle())?;
+        if bundle.is_empty() {
+            return Ok(Vec::new());
+        }
+        let read = |source| FileError::at("read", &self.directory)(source);
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.directory).map_err(read)? {
+            let entry = entry.map_err(read)?;
+            let name = entry.file_name();
+            let id = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(".srcinfo")?.parse().ok());
+            if id.is_none_or(|id: ContentId| self.path(&id) != entry.path() || bundle.get(&id).is_some()) {
+                continue;
+            }
+            let written = match entry.metadata().and_then(|metadata| metadata.modified()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                written => written.map_err(read)?,
+            };
+            if now.duration_since(written).is_ok_and(|found| found > age) {
+                found.push(entry.path());
+            }
+        }
+        found.sort();
+        Ok(found)
     }
 
     /// Keeps what a package said last before it could no longer be read.
