@@ -198,7 +198,8 @@ impl Transaction<'_> {
         commit: &mut Commit,
     ) -> Result<(), RepositoryError> {
         let databases: Vec<BTreeMap<Kind, Rewriting<'_>>> = drafts.iter().map(Draft::rewritings).collect();
-        let all = databases.iter().flat_map(BTreeMap::values);
+        // In the order in which they are written.
+        let all = databases.iter().flat_map(|of_one| Kind::ALL.map(|kind| &of_one[&kind]));
         let jobs: Vec<&Job<'_>> = all.flat_map(Rewriting::jobs).collect();
         parallel::ahead(
             &jobs,
