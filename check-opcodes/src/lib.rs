@@ -65,7 +65,7 @@ pub fn run(cli: &Cli, messages: &Messages, out: &mut dyn Write) -> anyhow::Resul
     {
         match found {
             Ok(Checked::Offenders(found)) => {
-                messages.detail(format_args!("{}: {} files", path.display(), found.len()));
+                messages.detail(format_args!("{}: {} files with such code", path.display(), found.len()));
                 code = code.max(u8::from(!found.is_empty()));
                 offenders.extend(found);
             }
