@@ -20,7 +20,7 @@ use crate::proxy::Mirror;
     after_help = "Exit codes of build: 0 built, 1 a function of the package failed, 2 dependencies cannot be installed, \
                   3 sources, 4 a limit, 5 trouble with the machine, 6 interrupted, 64 usage, 78 configuration"
 )]
-pub(crate) struct Cli {
+pub struct Cli {
     /// Options of every tool.
     #[command(flatten)]
     pub(crate) common: CommonArgs,

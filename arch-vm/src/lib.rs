@@ -49,7 +49,8 @@ use common::names::Arch;
 use thiserror::Error;
 
 use crate::call::Call;
-use crate::cli::{Action, Cli};
+use crate::cli::Action;
+pub use crate::cli::Cli;
 use crate::hardware::UnknownArch;
 use crate::machines::NoMachine;
 use crate::settings::Settings;

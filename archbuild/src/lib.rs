@@ -50,7 +50,8 @@ use common::exit::Failure;
 use common::interrupt::Interrupt;
 
 use crate::call::{Call, Refusal};
-use crate::cli::{Action, Cli};
+use crate::cli::Action;
+pub use crate::cli::Cli;
 use crate::pacman_conf::PacmanConfError;
 
 /// Saves makepkg hundreds of processes, which is half a minute where it is emulated: to be put into libmakepkg's lint_pkgbuild directory.

@@ -41,7 +41,7 @@ pub const REFUSED: u8 = 42;
     after_long_help = "Example line of authorized_keys:\n  \
         restrict,command=\"builder-gate eurobuild3\" ssh-ed25519 AAAA… eurobuild3"
 )]
-struct Cli {
+pub struct Cli {
     #[command(flatten)]
     common: CommonArgs,
     /// The builder that this key belongs to

@@ -27,7 +27,7 @@ use common::work_dir::{Scope, WorkDir};
     version,
     after_long_help = "Example:\n  PORTSMITH_BUILDER=eurobuild3 ping-from-builder check 20480 zlib"
 )]
-struct Cli {
+pub struct Cli {
     #[command(flatten)]
     common: CommonArgs,
     /// What the builder does: one word, like fetching or building

@@ -16,7 +16,7 @@ use crate::date;
     after_long_help = "Example: get-package-updates --wait --json\n\nExit codes: 0 done, nothing to do, \
     or the locks are held or the master is insane; 2 a repository cannot be fetched or read; 3 too many deletions"
 )]
-pub(crate) struct Args {
+pub struct Cli {
     /// Do not fetch and take no new commits; order the present list again
     #[arg(short, long)]
     pub(crate) no_pull: bool,

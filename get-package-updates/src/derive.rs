@@ -30,7 +30,7 @@ use crate::ordering::Ordering;
     version,
     after_long_help = "Example:\n  derive-build-graph | diff - \"$work_dir/build-graph\""
 )]
-struct Cli {
+pub struct Cli {
     /// Print what building each order yields instead: the order, its version and its packages
     #[arg(long)]
     releases: bool,

@@ -35,7 +35,7 @@ use common::source::{Heads, SourceError, Sources};
 use common::work_dir::{Hindrance, Locks, Refused, Scope, WorkDir};
 use thiserror::Error;
 
-use cli::Args;
+pub use cli::Cli;
 use gather::{Gathered, processed_heads};
 use schedule::{HELD, Next, Present, Wish, schedule};
 
@@ -72,7 +72,7 @@ enum Outcome {
 
 /// Runs the tool.
 pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, stdout: &mut dyn Write) -> ExitCode {
-    let args: Args = match common::cli::parse(args, stdout) {
+    let args: Cli = match common::cli::parse(args, stdout) {
         Ok(args) => args,
         Err(code) => return code,
     };
@@ -109,7 +109,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, _stdin: &mut dyn Read, std
     }
 }
 
-fn run(config: &Config, args: &Args, messages: &Messages, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+fn run(config: &Config, args: &Cli, messages: &Messages, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     if args.test_exclusion.len() > 1 {
         return Err(BadInput("-x can be given once only".to_owned()).into());
     }
@@ -143,7 +143,7 @@ fn run(config: &Config, args: &Args, messages: &Messages, out: &mut dyn Write) -
 /// One run, when the sources have been fetched.
 struct Run<'a> {
     config: &'a Config,
-    args: &'a Args,
+    args: &'a Cli,
     messages: &'a Messages,
     work_dir: WorkDir,
     metadata: Metadata,
@@ -220,7 +220,7 @@ impl Run<'_> {
 fn make_repositories(
     config: &Config,
     environment: &Environment,
-    args: &Args,
+    args: &Cli,
     messages: &Messages,
 ) -> anyhow::Result<()> {
     if config.text("repo_dir").is_none() || args.dry_run || !args.test_exclusion.is_empty() {
@@ -241,7 +241,7 @@ fn make_repositories(
 }
 
 /// What was processed last, and what is to be processed now.
-fn heads(work_dir: &WorkDir, sources: &Sources, args: &Args) -> anyhow::Result<(Heads, Heads)> {
+fn heads(work_dir: &WorkDir, sources: &Sources, args: &Cli) -> anyhow::Result<(Heads, Heads)> {
     let old = processed_heads(work_dir, sources)?;
     let new = match args.date {
         _ if args.no_pull => old.clone(),
@@ -256,7 +256,7 @@ fn heads(work_dir: &WorkDir, sources: &Sources, args: &Args) -> anyhow::Result<(
 fn is_up_to_date(
     work_dir: &WorkDir,
     (old, new): &(Heads, Heads),
-    args: &Args,
+    args: &Cli,
     messages: &Messages,
 ) -> anyhow::Result<bool> {
     if old != new || args.no_pull || !args.test_exclusion.is_empty() {

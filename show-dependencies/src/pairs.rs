@@ -27,7 +27,7 @@ use crate::order::name_loops;
     after_long_help = "Example:\n  order-pairs <pairs\n\n\
     Exit codes: 0 ordered, with or without loops; 65 an odd number of words, or one that is no package's name"
 )]
-struct Cli {
+pub struct Cli {
     #[command(flatten)]
     common: CommonArgs,
     /// The pairs, - for standard input
