@@ -15,7 +15,7 @@ use common::archive::{ArchiveError, Kind, Member};
 use common::cli::{Messages, sentence};
 use common::exit::{Failure, of_listing};
 use common::names::last_part;
-use common::package::{self, PackageError};
+use common::package::{self, DEBUG_FILES, PackageError};
 use common::parallel;
 use common::version::{PackageFileName, PackageFileNameError};
 use serde::Serialize;
@@ -27,8 +27,6 @@ use crate::sweep::Found;
 
 /// Largest program in bytes. Browsers have a quarter of it.
 const MAX_PROGRAM: u64 = 1 << 30;
-/// Debug information has no code.
-const DEBUG_FILES: &str = "usr/lib/debug/";
 
 /// A file with code that the processor need not be able to run.
 #[derive(Debug, Serialize)]

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use content::DEBUG_FILES;
 pub use info::Info;
 pub use mtree::Manifest;
 

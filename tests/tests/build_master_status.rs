@@ -46,8 +46,24 @@ fn what_is_to_be_done_and_what_is_done_is_counted() {
     ] {
         assert!(page.contains(row), "{page}");
     }
+    // A figure that cannot be had is no zero.
+    let database = master.state().join("repositories/extra/os/x86_64/extra.db");
+    std::fs::remove_file(&database).expect("it was a link");
+    common::atomic::write(&database, b"what is this").expect("there is room");
+    assert_ne!(ask(&master, &[]).code, 0);
+    std::fs::remove_file(&database).expect("it was a file");
     master.write("build-master-sanity", "the clones are gone\n");
     assert!(ask(&master, &[]).expect(0).stdout.starts_with("sane no\n"));
+}
+
+#[test]
+fn a_master_that_cannot_be_explained_has_no_figures() {
+    let master = Master::new(&["a"]);
+    master.configure("lease_seconds=many\n");
+    let ended = ask(&master, &[]);
+    assert_ne!(ended.code, 0, "{ended:?}");
+    assert_eq!(ended.stdout, "");
+    assert!(ended.stderr.contains("lease_seconds"), "{ended:?}");
 }
 
 #[test]

@@ -23,8 +23,8 @@ const INFO_LIMIT: u64 = 1 << 20;
 const MTREE_LIMIT: u64 = 64 << 20;
 /// The metadata that makepkg puts at the top.
 const METADATA: [&str; 5] = [".PKGINFO", ".BUILDINFO", ".MTREE", ".INSTALL", ".CHANGELOG"];
-/// Separate debug information repeats the names of the files that it belongs to.
-const DEBUG_FILES: &str = "usr/lib/debug/";
+/// Where separate debug information lies. It repeats the names of the files that it belongs to, and has no code.
+pub const DEBUG_FILES: &str = "usr/lib/debug/";
 
 /// Where a package lies, and for which architecture its name says it is.
 pub(super) struct Place<'a> {

@@ -6,7 +6,7 @@
 //! touches anew and copies the others.
 //!
 //! Segments are of about the same length, so that each change costs about the same: one that has grown too long is cut
-//! evenly when it is made anew, and takes in the next one when both are short. A package with a long list of files has a
+//! evenly when it is made anew, and takes in a neighbour when both are short. A package with a long list of files has a
 //! segment of its own, and is left alone when its neighbours change. Where the cuts are is history, not content.
 //!
 //! The index `REPO.db.segments` lies beside the database and has a line for each segment: first package, length and
